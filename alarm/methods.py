@@ -1,0 +1,137 @@
+"""A method: a composition of rewards, a reward-model recipe and a choice of aspect, under one name.
+
+To add one, write a file that calls `register_method` (see `baselines/` for examples) and pass it with `--method-file`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from alarm.compositions import hierarchical_rewards
+from alarm.registry import Registry
+from alarm.transforms import sigmoid_shape
+
+
+@dataclass(frozen=True)
+class RewardInputs:
+    """What a composition may look at: the scores of one batch of B responses padded to T tokens."""
+
+    holistic: Tensor
+    """[B], z-normalised holistic reward."""
+    aspect: Tensor
+    """[B, T], the method's aspect, transformed by `Method.transform`, zero where the aspect is silent."""
+    response_mask: Tensor
+    """[B, T], boolean, True on real tokens."""
+    holistic_weight: float
+    aspect_weight: float
+    threshold: float
+
+
+@dataclass(frozen=True)
+class Method:
+    """How rewards are made. `compose` returns per-token rewards [B, T], without the KL penalty."""
+
+    name: str
+    description: str
+    compose: Callable[[RewardInputs], Tensor]
+    transform: Callable[[Tensor], Tensor] | None = None
+    """Applied to every aspect value before its weight; None leaves the raw values."""
+    aspect: str | None = None
+    """The aspect to use; None takes the proactively selected one."""
+    recipe: str = "plain"
+    """How the holistic reward model is trained."""
+    released_defects: bool = False
+    """Reproduce the released code's score placement and loss mask (see `alarm.ppo.released`)."""
+
+
+METHODS: Registry[Method] = Registry("method")
+
+
+def register_method(method: Method) -> Method:
+    """Make a method known by its name; returns it. A second, different method of that name raises `ValueError`."""
+    return METHODS.add(method.name, method)
+
+
+def contributions(method: Method, inputs: RewardInputs) -> dict[str, Tensor]:
+    """The optimised reward split into what the holistic score gives alone and what the aspect adds; they sum to `total`.
+
+    Holding for any composition, also for one that is no sum: the aspect's part is what changes when the aspect is silenced.
+    """
+    total = method.compose(inputs)
+    silent = RewardInputs(**{**vars(inputs), "aspect": torch.zeros_like(inputs.aspect)})
+    holistic = method.compose(silent)
+    return {"total": total, "holistic": holistic, "aspect": total - holistic}
+
+
+def load_method_file(path: str | Path) -> list[str]:
+    """Run a user's method file and return the names it registered.
+
+    Raises:
+        ValueError: the file is missing, fails to run, or registers no method.
+    """
+    path = Path(path).resolve()
+    if not path.is_file():
+        raise ValueError(f"the method file {path} does not exist")
+    before = set(METHODS)
+    module_name = f"alarm_method_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    if module_name in sys.modules:
+        return list(sys.modules[module_name].__alarm_methods__)
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise ValueError(f"the method file {path} failed: {type(error).__name__}: {error}") from error
+    names = [name for name in METHODS if name not in before]
+    if not names:
+        raise ValueError(f"the method file {path} registered no method; call alarm.register_method(Method(...)) in it")
+    module.__alarm_methods__ = names
+    sys.modules[module_name] = module
+    return names
+
+
+def method_source(method: Method) -> str:
+    """A hash of the file that defines the method's composition, so that an edited method is run again."""
+    code = getattr(method.compose, "__code__", None)
+    path = Path(code.co_filename) if code else None
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path and path.is_file() else "unknown"
+
+
+def _hierarchical(inputs: RewardInputs) -> Tensor:
+    return hierarchical_rewards(
+        inputs.holistic,
+        inputs.aspect,
+        inputs.response_mask,
+        threshold=inputs.threshold,
+        holistic_weight=inputs.holistic_weight,
+        aspect_weight=inputs.aspect_weight,
+    )
+
+
+ALARM = register_method(
+    Method(
+        name="alarm",
+        description="hierarchical rewards: the sigmoid-shaped aspect joins where the holistic reward reaches the threshold",
+        compose=_hierarchical,
+        transform=sigmoid_shape,
+    )
+)
+
+ALARM_AS_RELEASED = register_method(
+    Method(
+        name="alarm_as_released",
+        description="ALaRM with the authors' released score placement and loss mask, defects included",
+        compose=_hierarchical,
+        transform=sigmoid_shape,
+        released_defects=True,
+    )
+)
+
