@@ -1,7 +1,7 @@
 """From the scores of one batch to per-token rewards: one pure function per method.
 
 Notation, the same in every function: `holistic` is h, [B], z-normalised; `aspect` is a, [B, T], already transformed;
-`response_mask` is [B, T], boolean, True on real tokens, right-padded; e_n is one on a row's last real token, zero elsewhere.
+`response_mask` is [B, T], boolean, True on real tokens, right-padded; e_n is one on a row's last real token, else zero.
 All return [B, T] float32 rewards, zero outside the mask. The KL penalty is not part of a composition: PPO subtracts it.
 
 A row without real tokens earns 0 everywhere. A NaN or infinite score raises `ValueError` naming its rows.
@@ -74,7 +74,7 @@ def last_token(response_mask: Tensor) -> Tensor:
 def _check(holistic: Tensor | None, aspect: Tensor | None, response_mask: Tensor) -> None:
     if response_mask.dtype != torch.bool or response_mask.dim() != 2:
         raise ValueError(
-            f"response_mask must be a boolean [batch, time] tensor, got {response_mask.dtype} {tuple(response_mask.shape)}"
+            f"response_mask must be boolean [batch, time], got {response_mask.dtype} {tuple(response_mask.shape)}"
         )
     if (response_mask[:, 1:] & ~response_mask[:, :-1]).any():
         raise ValueError("response_mask must be right-padded: a real token follows padding in at least one row")

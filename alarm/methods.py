@@ -61,9 +61,9 @@ def register_method(method: Method) -> Method:
 
 
 def contributions(method: Method, inputs: RewardInputs) -> dict[str, Tensor]:
-    """The optimised reward split into what the holistic score gives alone and what the aspect adds; they sum to `total`.
+    """The optimised reward `total` split into what the holistic score gives alone and what the aspect adds.
 
-    Holding for any composition, also for one that is no sum: the aspect's part is what changes when the aspect is silenced.
+    The two parts sum to the total for any composition: the aspect's part is what is lost when the aspect is silenced.
     """
     total = method.compose(inputs)
     silent = RewardInputs(**{**vars(inputs), "aspect": torch.zeros_like(inputs.aspect)})
@@ -119,7 +119,7 @@ def _hierarchical(inputs: RewardInputs) -> Tensor:
 ALARM = register_method(
     Method(
         name="alarm",
-        description="hierarchical rewards: the sigmoid-shaped aspect joins where the holistic reward reaches the threshold",
+        description="hierarchical rewards: a sigmoid-shaped aspect joins where the holistic reward reaches the threshold",
         compose=_hierarchical,
         transform=sigmoid_shape,
     )
@@ -134,4 +134,3 @@ ALARM_AS_RELEASED = register_method(
         released_defects=True,
     )
 )
-

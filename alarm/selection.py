@@ -12,9 +12,9 @@ import numpy as np
 class Inconsistency:
     """How often an aspect and the holistic reward prefer different responses.
 
-    `both_decide` and `holistic_decides` count pairs. `rate` is the paper's share of conflicts, in percent, among pairs on
-    which both decide; `rate_released` divides by the pairs on which the holistic reward decides, as the released code
-    does. Both are 0 where nothing is decided.
+    `both_decide` and `holistic_decides` count pairs. `rate` is the paper's share of conflicts, in percent, among pairs
+    on which both decide; `rate_released` divides by the pairs on which the holistic reward decides, as the released
+    code does. Both are 0 where nothing is decided.
     """
 
     conflicts: int

@@ -1,0 +1,24 @@
+"""Shared by all tests: offline libraries, one thread, and the optional folder of real data."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import hypothesis
+import pytest
+
+# Timings on shared machines vary too much for a deadline; a fixed seed keeps a failure repeatable.
+hypothesis.settings.register_profile("offline", deadline=None, derandomize=True, max_examples=50)
+hypothesis.settings.load_profile("offline")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder with real data (QA-Feedback, Multi30k, ...), named by ALARM_DATA; skips where there is none."""
+    folder = os.environ.get("ALARM_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("set ALARM_DATA to the folder with the real data sets to run this test")
+    return Path(folder)
