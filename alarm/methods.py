@@ -119,7 +119,7 @@ def _hierarchical(inputs: RewardInputs) -> Tensor:
 ALARM = register_method(
     Method(
         name="alarm",
-        description="hierarchical rewards: a sigmoid-shaped aspect joins where the holistic reward reaches the threshold",
+        description="hierarchical rewards: a sigmoid-shaped aspect joins where the holistic reward reaches a threshold",
         compose=_hierarchical,
         transform=sigmoid_shape,
     )

@@ -1,7 +1,7 @@
 """Settings of an experiment: frozen dataclasses, one per concern, and the presets of every scale and task.
 
 Sources: [paper] is arXiv:2403.06754, [code] the authors' released code, [ours] a choice of this project. The `tiny`
-and `small` presets are ours throughout; their hyperparameters were chosen on the dev split, with seeds no table reports.
+and `small` presets are ours throughout; their hyperparameters were chosen on the dev split and with unreported seeds.
 """
 
 from __future__ import annotations

@@ -1,0 +1,71 @@
+"""Progress that other processes can read: each working process keeps one small JSON file up to date."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+
+class Progress:
+    """What this process is doing now. Writing is best effort: progress must never stop a run."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._path = folder / f"{os.getpid()}.json" if folder else None
+        self._label = ""
+        self._started = 0.0
+        self._first_step = 0
+
+    def start(self, label: str) -> None:
+        """Begin a piece of work, named as a person would name it."""
+        self._label, self._started, self._first_step = label, time.time(), 0
+        self._write({})
+
+    def step(self, step: int, total: int, **numbers: float) -> None:
+        """Report step `step` of `total` with the numbers worth watching; time left is extrapolated from the steps so far."""
+        self._first_step = self._first_step or step
+        done = step - self._first_step
+        left = (time.time() - self._started) / (done + 1) * (total - step)
+        self._write({"step": step, "total": total, "seconds_left": left, **numbers})
+
+    def finish(self) -> None:
+        """Forget this process's entry."""
+        if self._path:
+            self._path.unlink(missing_ok=True)
+
+    def _write(self, state: dict) -> None:
+        if not self._path:
+            return
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            draft = self._path.with_suffix(".tmp")
+            draft.write_text(json.dumps({"label": self._label, **state}))
+            draft.replace(self._path)
+        except OSError:
+            # A full or read-only disk is reported by the store, with a remedy; progress itself is dispensable.
+            self._path = None
+
+
+def describe(folder: Path) -> list[str]:
+    """One phrase per working process, from the files in `folder`."""
+    phrases = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            state = json.loads(path.read_text())
+        except (OSError, ValueError):
+            continue  # replaced or removed while we looked
+        phrases.append(phrase(state))
+    return phrases
+
+
+def phrase(state: dict) -> str:
+    """E.g. `wmt alarm seed 2: step 12/40, reward 1.31, KL 0.42, 14 s left`."""
+    text = state.get("label", "")
+    if "step" not in state:
+        return text
+    known = ("label", "step", "total", "seconds_left")
+    numbers = [f"{name} {value:.3g}" for name, value in state.items() if name not in known and value is not None]
+    return f"{text}: " + ", ".join(
+        [f"step {state['step']}/{state['total']}", *numbers, f"{state['seconds_left']:.0f} s left"]
+    )

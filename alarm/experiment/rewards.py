@@ -1,0 +1,119 @@
+"""Rewards of a rollout: score the texts, transform, compose, and account for every component."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from alarm.compositions import last_token
+from alarm.experiment.constants import Constants
+from alarm.methods import Method, RewardInputs, contributions
+from alarm.ppo.released import released_placement
+from alarm.scorers.base import Score, Scorer
+from alarm.settings import RewardSettings
+from alarm.text.offsets import place_rewards
+from alarm.transforms import z_normalize
+
+
+@dataclass(frozen=True)
+class Rewards:
+    """The rewards of one batch and the numbers behind them."""
+
+    per_token: Tensor
+    """[B, T], what PPO optimises, before the KL penalty."""
+    holistic: Tensor
+    """[B], z-normalised holistic reward, before the rule for degenerate responses."""
+    components: dict[str, Tensor]
+    """[B, T] each; they sum to `composed`: `holistic`, `aspect` and `degenerate`."""
+    composed: Tensor
+    """[B, T], the method's rewards where the method means them to be; differs from `per_token` only for released defects."""
+    metrics: dict[str, float]
+    """Means over the batch: every component raw, transformed and weighted."""
+
+
+class RewardFunction:
+    """Scores responses with one method's scorers and composes their per-token rewards."""
+
+    def __init__(
+        self,
+        method: Method,
+        settings: RewardSettings,
+        holistic: Scorer,
+        aspect: Scorer,
+        constants: Mapping[str, Constants],
+    ) -> None:
+        self.method = method
+        self.settings = settings
+        self.holistic_scorer = holistic
+        self.aspect_scorer = aspect
+        self.constants = constants
+
+    def __call__(
+        self,
+        prompts: Sequence[str],
+        responses: Sequence[str],
+        offsets: Sequence[Sequence[tuple[int, int]]],
+        response_mask: Tensor,
+    ) -> Rewards:
+        """Rewards of B responses whose generated tokens cover the characters `offsets`, padded to [B, T]."""
+        raw = [score.value for score in self.holistic_scorer.score(prompts, responses)]
+        constants = self.constants["holistic"]
+        holistic = z_normalize(torch.tensor(raw), mean=constants.mean, std=constants.std)
+        scores = self.aspect_scorer.score(prompts, responses)
+        aspect = self._aspect(scores, offsets, response_mask)
+        inputs = RewardInputs(
+            holistic=holistic,
+            aspect=aspect,
+            response_mask=response_mask,
+            holistic_weight=self.settings.holistic_weight,
+            aspect_weight=self.settings.aspect_weight,
+            threshold=self.settings.threshold,
+        )
+        parts = contributions(self.method, inputs)
+        short = response_mask.sum(dim=1) <= self.settings.too_short_tokens
+        penalty = self.settings.holistic_weight * self.settings.too_short_reward
+        components = {
+            "holistic": torch.where(short.unsqueeze(1), 0.0, parts["holistic"]),
+            "aspect": torch.where(short.unsqueeze(1), 0.0, parts["aspect"]),
+            "degenerate": torch.where(short.unsqueeze(1) & last_token(response_mask), penalty, 0.0),
+        }
+        composed = components["holistic"] + components["aspect"] + components["degenerate"]
+        per_token = released_placement(composed, response_mask) if self.method.released_defects else composed
+        metrics = {
+            "reward": _mean_total(per_token),
+            "reward_intended": _mean_total(composed),
+            "holistic_raw": sum(raw) / len(raw),
+            "holistic": holistic.mean().item(),
+            "holistic_weighted": _mean_total(components["holistic"]),
+            "aspect_raw": sum(score.value for score in scores) / len(scores),
+            "aspect_transformed": _mean_total(aspect),
+            "aspect_weighted": _mean_total(components["aspect"]),
+            "degenerate_weighted": _mean_total(components["degenerate"]),
+            "degenerate_share": short.float().mean().item(),
+            "above_threshold": (holistic >= self.settings.threshold).float().mean().item(),
+        }
+        return Rewards(per_token, holistic, components, composed, metrics)
+
+    def _aspect(self, scores: list[Score], offsets, response_mask: Tensor) -> Tensor:
+        """The aspect's transformed values [B, T], zero where it is silent."""
+        scorer = self.aspect_scorer
+        scaled = [Score(reward_value(scorer, score.value, self.constants), score.spans) for score in scores]
+        values, active = place_rewards(scaled, offsets, response_mask, scorer.placement)
+        if self.method.transform is not None:
+            values = self.method.transform(values)
+        return torch.where(active, values, 0.0)
+
+
+def reward_value(scorer: Scorer, value: float, constants: Mapping[str, Constants]) -> float:
+    """A per-response value as a reward: z-normalised where the scorer asks for it, then scaled."""
+    if scorer.normalize:
+        measured = constants[scorer.name]
+        value = (value - measured.mean) / measured.std
+    return value * scorer.scale
+
+
+def _mean_total(rewards: Tensor) -> float:
+    return rewards.sum(dim=1).mean().item()

@@ -1,0 +1,67 @@
+"""The named configurations: one preset per scale and task."""
+
+from __future__ import annotations
+
+from alarm.registry import UnknownNameError, unknown_name
+from alarm.settings import (
+    SCALES,
+    EvaluationSettings,
+    PolicySettings,
+    PPOSettings,
+    Preset,
+    RewardModelSettings,
+    RewardSettings,
+    SFTSettings,
+)
+
+TASK_NAMES = ("long_form_qa", "wmt")
+REPORTED_SEEDS = (1, 2, 3)
+
+# w_h and T of the paper's section 4.1 and 4.2, used at every scale.
+QA_REWARD = RewardSettings(holistic_weight=5.0, threshold=0.6)
+MT_REWARD = RewardSettings(holistic_weight=3.0, threshold=0.5)
+
+PRESETS: dict[tuple[str, str], Preset] = {
+    ("tiny", "long_form_qa"): Preset(
+        scale="tiny",
+        task="long_form_qa",
+        policy=PolicySettings(),
+        sft=SFTSettings(),
+        reward_models=RewardModelSettings(),
+        reward=QA_REWARD,
+        ppo=PPOSettings(),
+    ),
+    ("tiny", "wmt"): Preset(
+        scale="tiny",
+        task="wmt",
+        reward=MT_REWARD,
+    ),
+    ("small", "wmt"): Preset(
+        scale="small",
+        task="wmt",
+        policy=PolicySettings(
+            vocabulary_size=5000, hidden_size=256, feedforward_size=1024, layers=3, heads=4
+        ),
+        sft=SFTSettings(steps=2500, batch_size=96, learning_rate=1e-3),
+        reward_models=RewardModelSettings(comparison_prompts=3000, steps=400, learning_rate=5e-4),
+        reward=MT_REWARD,
+        ppo=PPOSettings(iterations=80, batch_size=64, max_prompt_tokens=96, max_new_tokens=64, learning_rate=5e-5),
+        evaluation=EvaluationSettings(dev_examples=200, test_examples=1000, selection_examples=1000),
+    ),
+}
+
+
+def preset(scale: str, task: str) -> Preset:
+    """The configuration of a task at a scale.
+
+    Raises:
+        ValueError: an unknown scale or task (the message lists the known ones), or a pair that has no preset yet.
+    """
+    if scale not in SCALES:
+        raise UnknownNameError(unknown_name("scale", scale, SCALES))
+    if task not in TASK_NAMES:
+        raise UnknownNameError(unknown_name("task", task, TASK_NAMES))
+    if (scale, task) not in PRESETS:
+        available = ", ".join(f"{s}/{t}" for s, t in PRESETS)
+        raise ValueError(f"there is no preset for scale {scale!r} and task {task!r} yet. Available: {available}")
+    return PRESETS[scale, task]
