@@ -1,0 +1,107 @@
+"""Grammar: matches of a checker, as spans that earn -1 on every token they touch (arXiv:2403.06754, section 4.2)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from functools import cached_property
+from importlib.metadata import version
+
+from alarm.registry import Registry
+from alarm.scorers.base import Placement, Score, Span
+from alarm.scorers.text_scorer import TextScorer
+
+
+class GrammarChecker(ABC):
+    """Finds grammar errors in English text."""
+
+    @abstractmethod
+    def find(self, text: str) -> list[tuple[int, int]]:
+        """The [start, end) character spans of all errors in `text`, in order of their start."""
+
+    @property
+    @abstractmethod
+    def version(self) -> str:
+        """Name and version of the tool; its findings may change with any release."""
+
+
+class HarperChecker(GrammarChecker):
+    """Harper with its default rules, offline. A `Linter` must not be shared between threads."""
+
+    @property
+    def version(self) -> str:
+        return f"harper-py {version('harper-py')}"
+
+    @cached_property
+    def _linter(self):
+        import harper
+
+        return harper.Linter()
+
+    def find(self, text: str) -> list[tuple[int, int]]:
+        import harper
+
+        # Markdown, the default, would skip text that happens to look like markup.
+        lints = self._linter.lint(text, language=harper.Language.PLAINTEXT)
+        return sorted((lint.span.start, lint.span.end) for lint in lints)
+
+
+class LanguageToolChecker(GrammarChecker):
+    """LanguageTool's default English rules, the paper's checker; needs Java and a local server."""
+
+    @cached_property
+    def _tool(self):
+        try:
+            import language_tool_python
+        except ImportError as error:
+            raise ValueError(
+                "the grammar checker 'languagetool' needs Java 17 and `pip install language_tool_python`; "
+                "install both or use the checker 'harper'"
+            ) from error
+        return language_tool_python.LanguageTool("en-US")
+
+    @property
+    def version(self) -> str:
+        # The package decides which LanguageTool it downloads.
+        return f"language_tool_python {version('language_tool_python')}"
+
+    def find(self, text: str) -> list[tuple[int, int]]:
+        spans = []
+        for match in self._tool.check(text):
+            # Renamed from errorLength in release 3 without an alias.
+            length = match.error_length if hasattr(match, "error_length") else match.errorLength
+            spans.append((match.offset, match.offset + length))
+        return sorted(spans)
+
+
+CHECKERS: Registry[type[GrammarChecker]] = Registry("grammar checker")
+CHECKERS.add("harper", HarperChecker)
+CHECKERS.add("languagetool", LanguageToolChecker)
+
+
+class GrammarScorer(TextScorer):
+    """Errors per whitespace-separated word; every error is a span of value -1.
+
+    `value` is an error rate, so lower is better. The authors divide by generated tokens instead of words and their
+    tables count more errors as a win; both depend on nothing but bookkeeping and are corrected here.
+    A response without words has error rate 0 and no span: no error was made, and nothing is rewarded.
+    """
+
+    name = "grammar"
+    value_name = "grammar error rate"
+    placement = Placement.COVERED
+    higher_is_better = False
+
+    def __init__(self, checker: str | GrammarChecker = "harper") -> None:
+        super().__init__()
+        self.checker = CHECKERS[checker]() if isinstance(checker, str) else checker
+
+    @property
+    def version(self) -> str:
+        return self.checker.version
+
+    def measure(self, response: str) -> Score:
+        words = len(response.split())
+        if words == 0:
+            return Score(0.0)
+        spans = tuple(Span(start, end, -1.0) for start, end in self.checker.find(response))
+        return Score(len(spans) / words, spans)

@@ -1,0 +1,29 @@
+"""Scorers that read the response alone: each text is measured once and remembered."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from functools import lru_cache
+
+from alarm.scorers.base import Score, Scorer
+
+CACHED_TEXTS = 65_536
+"""Least recently seen texts are forgotten beyond this many, so a long run's memory stays bounded."""
+
+
+class TextScorer(Scorer):
+    """A scorer whose score depends on the response text only; the prompt is ignored."""
+
+    def __init__(self) -> None:
+        self._remembered = lru_cache(maxsize=CACHED_TEXTS)(self.measure)
+
+    @abstractmethod
+    def measure(self, response: str) -> Score:
+        """The score of one response, measured anew."""
+
+    def score(self, prompts: Sequence[str], responses: Sequence[str]) -> list[Score]:
+        """One `Score` per response, in order; repeated texts are measured once. Raises `ValueError` on a length mismatch."""
+        if len(prompts) != len(responses):
+            raise ValueError(f"{self.name}: {len(prompts)} prompts but {len(responses)} responses; pass one of each")
+        return [self._remembered(response) for response in responses]
