@@ -9,8 +9,8 @@ from alarm.scorers.text_scorer import TextScorer
 class LengthScorer(TextScorer):
     """Number of whitespace-separated words; an empty response has length 0.
 
-    The ablation's reward is length / mean length, so with `mean_length` given (the mean of the initial policy's samples,
-    in words) `scale` is 1 / mean_length and `value * scale` is the reward. It is never z-normalised.
+    The ablation's reward is length / mean length, so with `mean_length` given (the mean of the initial policy's
+    samples, in words) `scale` is 1 / mean_length and `value * scale` is the reward. It is never z-normalised.
     The authors count generated tokens; words are what a scorer of text can count for any policy's tokenizer.
     """
 

@@ -23,7 +23,7 @@ class TextScorer(Scorer):
         """The score of one response, measured anew."""
 
     def score(self, prompts: Sequence[str], responses: Sequence[str]) -> list[Score]:
-        """One `Score` per response, in order; repeated texts are measured once. Raises `ValueError` on a length mismatch."""
+        """One `Score` per response, in order; repeated texts are measured once. Unequal lists raise `ValueError`."""
         if len(prompts) != len(responses):
             raise ValueError(f"{self.name}: {len(prompts)} prompts but {len(responses)} responses; pass one of each")
         return [self._remembered(response) for response in responses]

@@ -1,0 +1,69 @@
+"""Text forms of the learned scorers: which part of the prompt they read, how it joins the response, what they say.
+
+The forms are those of the authors' released code and, for all but the holistic model, of Fine-Grained RLHF.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from alarm.registry import Registry
+from alarm.text.splitting import sentence_spans, sub_sentence_spans
+
+GOOD = "O"
+"""The class of a unit without error."""
+IGNORED = "Ignore"
+"""The class of a unit whose error is of a kind that this classifier does not judge."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """What one kind of learned scorer reads and says."""
+
+    kind: str
+    before_prompt: str
+    before_response: str
+    labels: tuple[str, ...] = ()
+    """Classes of a unit, in alphabetical order as the logits; empty for one score per response."""
+    error: str = ""
+    """The class a unit must beat to be good."""
+    sub_sentences: bool = False
+    """Units are sub-sentences instead of sentences."""
+    question_only: bool = False
+    """The passages of the prompt are left out."""
+
+    def prompt(self, prompt: str) -> str:
+        """The part of the policy's prompt that the network reads."""
+        return question_of(prompt) if self.question_only else prompt
+
+    def unit_spans(self, response: str) -> list[tuple[int, int]]:
+        """Character spans of what is judged separately; a response that is scored whole is its only unit."""
+        if not self.labels:
+            return [(0, len(response))]
+        return sub_sentence_spans(response) if self.sub_sentences else sentence_spans(response)
+
+    def good(self, logits: Tensor) -> Tensor:
+        """[units] boolean from [units, labels]: the logit for no error exceeds that for the error; a tie is bad."""
+        return logits[:, self.labels.index(GOOD)] > logits[:, self.labels.index(self.error)]
+
+
+FORMS: Registry[Form] = Registry("learned scorer")
+for _form in (
+    Form("holistic", "Human: ", "\nAssistant: "),
+    Form("completeness", "", " answer: "),
+    Form("factuality", "", " answer: ", ("F-ERR", IGNORED, GOOD), "F-ERR"),
+    Form("relevance", "", " answer: ", (IGNORED, "NF-ERR", GOOD), "NF-ERR", sub_sentences=True, question_only=True),
+):
+    FORMS.add(_form.kind, _form)
+
+
+def question_of(prompt: str) -> str:
+    """The "question: ..." part of a question-answering prompt; a prompt without passages is returned whole.
+
+    >>> question_of("question: Who won? context: wikipage: Cup text: Ann won. ")
+    'question: Who won?'
+    """
+    return re.split(r"\s+context:", prompt, maxsplit=1)[0]
