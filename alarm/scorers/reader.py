@@ -104,6 +104,8 @@ class Reader:
 
     def encode(self, prompts: Sequence[str], units: Sequence[Sequence[str]]) -> list[Encoded]:
         """Token ids of each prompt with the units of its response, one mark per unit."""
+        if not prompts:
+            return []  # tokenizers cannot read an empty list
         prompts = [self.form.prompt(prompt) for prompt in prompts]
         if self.encoder_decoder:
             return self._two_streams(prompts, units)
