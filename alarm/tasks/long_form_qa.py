@@ -1,0 +1,88 @@
+"""Long-form question answering: QA-Feedback's questions, or the generated world's in the same files."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+from alarm.tasks.base import SPLITS, Example, Task
+from alarm.tasks.qa_feedback import read_questions
+from alarm.tasks.worlds.qa_facts import gold_quality
+
+_FILES = {"sft": "train_1k", "train": "train", "dev": "dev", "test": "test"}
+_ENDINGS = (".json", ".json.gz", ".jsonl", ".jsonl.gz")
+
+
+class LongFormQA(Task):
+    """Answer an ambiguous question from passages.
+
+    Args:
+        directory: holds `train_1k`, `train`, `dev` and `test`, each as .json or .jsonl, gzipped or not; a file is read
+            when its split is first asked for.
+    """
+
+    name = "long_form_qa"
+    description = "long-form question answering in QA-Feedback's format"
+    aspects = ("factuality", "relevance", "completeness", "length")
+    gold_name = "gold answer quality"
+
+    def __init__(self, directory: Path | str) -> None:
+        self.directory = Path(directory)
+        self._splits: dict[str, tuple[Example, ...]] = {}
+
+    def split(self, name: str) -> Sequence[Example]:
+        """`sft` is the part of `train` that supervised fine-tuning reads, as in the paper (its 1K of 3,853).
+
+        Raises:
+            ValueError: unknown split, missing file, malformed record, or one question twice in a file.
+        """
+        if name not in SPLITS:
+            raise ValueError(f"unknown split {name!r}; known are {', '.join(SPLITS)}")
+        if name not in self._splits:
+            self._splits[name] = self._read(name)
+        return self._splits[name]
+
+    def gold(self, examples: Sequence[Example], responses: Sequence[str]) -> list[float]:
+        """Gold quality in [0, 1] (see `alarm.tasks.worlds.qa_facts.Quality`), from texts alone.
+
+        Raises:
+            ValueError: a reference that is not the generated world's; real answers have no known gold quality.
+        """
+        return [
+            gold_quality(example.reference, example.fields["passages"], response)
+            for example, response in zip(examples, responses, strict=True)
+        ]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over the names and bytes of the files this task reads."""
+        digest = hashlib.sha256()
+        for stem in sorted(_FILES.values()):
+            path = self._find(stem)
+            if path is not None:
+                digest.update(f"{path.name}\n".encode())
+                digest.update(hashlib.sha256(path.read_bytes()).digest())
+        return digest.hexdigest()
+
+    def _find(self, stem: str) -> Path | None:
+        return next((path for end in _ENDINGS if (path := self.directory / f"{stem}{end}").is_file()), None)
+
+    def _read(self, name: str) -> tuple[Example, ...]:
+        stem = _FILES[name]
+        path = self._find(stem)
+        if path is None:
+            raise ValueError(
+                f"the {name} split of long_form_qa needs {stem}.json (or {', '.join(_ENDINGS[1:])}) in {self.directory}; "
+                "generate a world there or copy QA-Feedback's data files"
+            )
+        examples: dict[str, Example] = {}
+        for question in read_questions(path):
+            prompt = question.prompt
+            identity = hashlib.sha256(prompt.encode()).hexdigest()[:16]
+            if identity in examples:
+                raise ValueError(f"{path}: the prompt of {question.question!r} occurs twice; remove one")
+            fields = {"question": question.question, "passages": question.passages}
+            examples[identity] = Example(identity, prompt, question.answer, fields)
+        return tuple(examples.values())

@@ -1,0 +1,205 @@
+"""The QA world: invented films, novels, songs, bridges and museums, and questions that can be read in several ways.
+
+Several entities share each name, so "Who made Velor?" asks about the film Velor as well as the novel Velor. A prompt
+is such a question with passages about the entities that are meant and about others; the ideal answer states what is
+asked of every entity that is meant. Files have QA-Feedback's published layout, so its ordinary loader reads them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from alarm.tasks.qa_feedback import policy_prompt
+from alarm.tasks.worlds.qa_facts import KINDS, SLOTS, Fact, Topic
+
+SIZES: Mapping[str, int] = {"sft": 1500, "train": 4000, "dev": 400, "test": 400}
+"""Prompts per split; `sft` is the first part of `train`."""
+
+NAMES = 60
+PASSAGES = 3
+
+_ONSETS = ("Vel", "Tam", "Kor", "Bren", "Sil", "Mar", "Dun", "Hal", "Ost", "Fen", "Gar", "Lin")
+_CODAS = ("or", "sen", "ika", "dale", "wick", "una", "est", "ara")
+_PLACES = ("Aldmoor", "Birkfell", "Carsby", "Dornach", "Elmsund", "Fosvik", "Grenholt", "Hexford", "Ivarsea", "Jarrow",
+           "Kelling", "Lorvik", "Munsby", "Norvale", "Oldrath", "Penkirk")  # fmt: skip
+_FIRST_NAMES = (
+    "Anna",
+    "Boris",
+    "Clara",
+    "David",
+    "Emma",
+    "Felix",
+    "Greta",
+    "Henry",
+    "Irene",
+    "Jonas",
+    "Karen",
+    "Lucas",
+)
+_LAST_NAMES = ("Archer", "Bell", "Carter", "Dixon", "Evans", "Fisher", "Grant", "Hughes", "Irving", "Jensen", "Keller",
+               "Lowe", "Mason", "Norris")  # fmt: skip
+_YEARS = tuple(range(1901, 1941))
+
+_QUESTIONS: Mapping[str, tuple[str, ...]] = {
+    "maker": ("Who made {}?", "Who is behind {}?", "Which person made {}?"),
+    "year": ("When did {} first appear?", "In which year did {} first appear?", "From what year is {}?"),
+    "place": ("Which town is linked to {}?", "What town belongs to {}?", "To which town is {} linked?"),
+}
+_ALSO: Mapping[str, str] = {
+    "maker": "who made it",
+    "year": "when did it first appear",
+    "place": "which town is linked to it",
+}
+_EVERYTHING = ("What is known about {}?", "Tell me all about {}.", "Give me the facts about {}.")
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question's words, the entities it may mean (kind, name), and the attributes it asks for."""
+
+    text: str
+    entities: tuple[tuple[str, str], ...]
+    slots: tuple[str, ...]
+
+
+class World:
+    """The entities, their facts and every question about them, all decided by one seed."""
+
+    def __init__(self, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        names = [onset + coda for onset, coda in itertools.product(_ONSETS, _CODAS)]
+        chosen = sorted(rng.choice(len(names), size=NAMES, replace=False).tolist())
+        kinds = sorted(KINDS)
+        self.entities: dict[str, tuple[str, ...]] = {}
+        self.facts: dict[tuple[str, str], dict[str, Fact]] = {}
+        for i in chosen:
+            picked = rng.choice(len(kinds), size=2 + int(rng.random() < 0.4), replace=False)
+            self.entities[names[i]] = tuple(kinds[k] for k in sorted(picked))
+            for kind in self.entities[names[i]]:
+                self.facts[kind, names[i]] = {
+                    slot: Fact(Topic(kind, names[i], KINDS[kind][slot]), _value(slot, rng)) for slot in SLOTS
+                }
+
+    def questions(self) -> list[Question]:
+        """Every question of the world, each text once, in a fixed order."""
+        found = []
+        for name, kinds in self.entities.items():
+            meant = tuple((kind, name) for kind in kinds)
+            for slot in SLOTS:
+                found += [Question(form.format(name), meant, (slot,)) for form in _QUESTIONS[slot]]
+            if len(meant) == 2:
+                found += [Question(text, meant, slots) for slots, text in _pair_questions(name)]
+            for entity in meant:
+                subject = f"the {entity[0]} {name}"
+                found += [Question(text, (entity,), slots) for slots, text in _pair_questions(subject)]
+                found += [Question(form.format(subject), (entity,), SLOTS) for form in _EVERYTHING]
+        return found
+
+    def answer(self, question: Question) -> str:
+        """The ideal answer: attribute by attribute, each for every entity that is meant. Up to three facts about one
+        entity, or two facts in all, are a sentence each; else two facts share a sentence."""
+        facts = [self.facts[entity][slot] for slot in question.slots for entity in question.entities]
+        join = len(question.entities) > 1 and len(facts) > 2
+        groups = [facts[i : i + 2] for i in range(0, len(facts), 2)] if join else [[fact] for fact in facts]
+        return " ".join(_sentence(group) for group in groups)
+
+    def passages(self, question: Question, rng: np.random.Generator) -> list[dict[str, str]]:
+        """Passages about the entities that are meant, filled up with passages about others, in random order.
+
+        A passage states all that is asked of its entity and, each with probability one half, its other facts."""
+        others = [entity for entity in self.facts if entity not in question.entities]
+        extra = rng.choice(len(others), size=max(0, PASSAGES - len(question.entities)), replace=False)
+        described = [*question.entities, *(others[i] for i in extra)]
+        written = []
+        for i in rng.permutation(len(described)):
+            kind, name = described[i]
+            slots = [slot for slot in SLOTS if slot in question.slots or rng.random() < 0.5]
+            slots = slots or [SLOTS[int(rng.integers(len(SLOTS)))]]
+            content = " ".join(_sentence([self.facts[kind, name][slot]]) for slot in slots)
+            written.append({"wikipage": f"{name} ({kind})", "content": content})
+        return written
+
+
+def write_world(directory: Path | str, *, seed: int, sizes: Mapping[str, int] = SIZES) -> None:
+    """Write `train.json`, `train_1k.json` (its first part, for supervised fine-tuning), `dev.json` and `test.json`.
+
+    Facts recur in all splits; questions, and therefore prompts, never do. Within a split a question may come again
+    with other passages.
+
+    Args:
+        directory: where to write; made if absent.
+        seed: decides the world and every file, byte for byte.
+        sizes: prompts per split, with the keys of `SIZES`; missing ones have the default.
+    """
+    unknown = set(sizes) - set(SIZES)
+    if unknown:
+        raise ValueError(f"unknown splits {sorted(unknown)} in sizes; known are {', '.join(SIZES)}")
+    sizes = {**SIZES, **sizes}
+    if not 0 < sizes["sft"] <= sizes["train"] or min(sizes.values()) < 1:
+        raise ValueError(f"sizes must be positive and sft at most train (it is a part of it); got {dict(sizes)}")
+    world, rng = World(seed), np.random.default_rng([seed, 1])
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    questions = world.questions()
+    questions = [questions[i] for i in rng.permutation(len(questions))]
+    names = ("train", "dev", "test")
+    bounds = np.cumsum([sizes[name] for name in names]) * len(questions) // sum(sizes[name] for name in names)
+    for name, begin, end in zip(names, [0, *bounds[:-1]], bounds, strict=True):
+        rows = _rows(world, questions[begin:end], sizes[name], rng)
+        _write(directory / f"{name}.json", rows)
+        if name == "train":
+            _write(directory / "train_1k.json", rows[: sizes["sft"]])
+
+
+def _rows(world: World, questions: Sequence[Question], count: int, rng: np.random.Generator) -> list[dict]:
+    """`count` records with distinct prompts, going round the questions and drawing new passages each time."""
+    if not questions:
+        raise ValueError("a split is too small for the world to give it even one question; ask for larger sizes")
+    rows, seen, attempts = [], set(), 0
+    while len(rows) < count:
+        question = questions[attempts % len(questions)]
+        attempts += 1
+        if attempts > 20 * count + 100:
+            raise ValueError(f"the world has too few distinct prompts for a split of {count}; ask for smaller sizes")
+        passages = world.passages(question, rng)
+        text = policy_prompt(question.text, passages)
+        if text not in seen:
+            seen.add(text)
+            rows.append(
+                {"text": text, "answer": [world.answer(question)], "passages": passages, "question": question.text}
+            )
+    return rows
+
+
+def _pair_questions(subject: str) -> list[tuple[tuple[str, str], str]]:
+    """Questions for two attributes: ((first, second), text)."""
+    return [
+        ((first, second), f"{form.format(subject)[:-1]}, and {_ALSO[second]}?")
+        for first, second in itertools.permutations(SLOTS, 2)
+        for form in _QUESTIONS[first][:2]
+    ]
+
+
+def _sentence(facts: Sequence[Fact]) -> str:
+    text = ", while ".join(fact.clause for fact in facts)
+    return text[0].upper() + text[1:] + "."
+
+
+def _value(slot: str, rng: np.random.Generator) -> str:
+    if slot == "maker":
+        return f"{_pick(_FIRST_NAMES, rng)} {_pick(_LAST_NAMES, rng)}"
+    return str(_pick(_YEARS if slot == "year" else _PLACES, rng))
+
+
+def _pick(values: Sequence, rng: np.random.Generator):
+    return values[int(rng.integers(len(values)))]
+
+
+def _write(path: Path, rows: list[dict]) -> None:
+    path.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
