@@ -1,0 +1,124 @@
+"""One invocation of the benchmarks: checked options, the labs of its tasks, and where records go."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from alarm.experiment.matrix import RunSpec, run_matrix
+from alarm.methods import load_method_file
+from alarm.presets import preset
+
+
+class Session:
+    """What one invocation works on. Creating it checks every option; nothing is trained or read before that.
+
+    Raises:
+        ValueError: an option names something unknown, missing or unusable; the message says what to do.
+    """
+
+    def __init__(
+        self,
+        *,
+        scale: str,
+        results: Path,
+        tasks: tuple[str, ...] = (),
+        methods: tuple[str, ...] = (),
+        method_files: tuple[str, ...] = (),
+        aspects: tuple[str, ...] = (),
+        seeds: tuple[int, ...] = (1, 2, 3),
+        device: str = "cpu",
+        data: Path | None = None,
+        store: Path | None = None,
+        fresh: bool = False,
+        token: str | None = None,
+    ) -> None:
+        import baselines  # noqa: F401  registers the baselines
+
+        for path in method_files:
+            load_method_file(path)
+        self.scale = scale
+        self.results = results
+        self.device = check_device(device)
+        self.specs: list[RunSpec] = run_matrix(scale, tasks=tasks, methods=methods, aspects=aspects, seeds=seeds)
+        self.tasks = list(dict.fromkeys(spec.task for spec in self.specs))
+        self.token = token or uuid.uuid4().hex
+        self.data = check_data(scale, data)
+        from alarm.store import Store
+
+        self.store = Store(store, fresh_token=self.token if fresh else None)
+        self.progress_folder = self.store.root / "progress" / self.token
+        self._labs: dict[str, Any] = {}
+
+    @classmethod
+    def from_options(cls, option: Any, worker_input: Mapping[str, Any] | None) -> Session:
+        """From pytest's parsed options; `worker_input` is what xdist hands to a worker."""
+        try:
+            seeds = tuple(int(seed) for seed in option.seeds.split(",") if seed.strip())
+        except ValueError:
+            raise ValueError(f"--seeds takes whole numbers separated by commas, got {option.seeds!r}") from None
+        return cls(
+            scale=option.scale,
+            results=Path(option.results),
+            tasks=tuple(option.task),
+            methods=tuple(option.method),
+            method_files=tuple(option.method_file),
+            aspects=tuple(option.aspect),
+            seeds=seeds,
+            device=option.device,
+            data=Path(option.data) if option.data else None,
+            store=Path(option.store) if option.store else None,
+            fresh=option.fresh,
+            token=worker_input["alarm_token"] if worker_input else None,
+        )
+
+    def lab(self, task: str):
+        """The lab of one task: its artifacts, built on demand."""
+        from alarm.experiment.lab import lab_class
+        from alarm.experiment.progress import Progress
+
+        if task not in self._labs:
+            self._labs[task] = lab_class(task)(
+                preset(self.scale, task),
+                self.store,
+                data=self.data,
+                device=self.device,
+                progress=Progress(self.progress_folder),
+            )
+        return self._labs[task]
+
+    def render(self) -> list[Path]:
+        """Rebuild this scale's tables and figures from the records on disk."""
+        from alarm.report.render import render
+
+        return render(self.results, self.scale) if (self.results / self.scale / "records").is_dir() else []
+
+
+def check_device(device: str) -> str:
+    """Return `device` if torch can use it here, else raise `ValueError` saying what is missing."""
+    import torch
+
+    try:
+        kind = torch.device(device).type
+    except RuntimeError as error:
+        raise ValueError(f"unknown device {device!r}; use cpu, cuda or cuda:N") from error
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ValueError("--device cuda: torch sees no CUDA device; install a CUDA build of torch, or use --device cpu")
+    if kind not in ("cpu", "cuda"):
+        raise ValueError(f"device {device!r} is not supported; use cpu, cuda or cuda:N")
+    return device
+
+
+def check_data(scale: str, data: Path | None) -> Path | None:
+    """The folder with real data, checked to exist where the scale needs one."""
+    if scale == "tiny":
+        if data is not None:
+            raise ValueError("--data is for scale small and above; scale tiny generates its own data")
+        return None
+    if data is None:
+        raise ValueError(f"scale {scale} reads real data: name its folder with --data (see README, 'Real data')")
+    if not data.is_dir():
+        raise ValueError(f"--data {data}: no such folder")
+    return data.resolve()

@@ -1,0 +1,142 @@
+"""Options of `pytest benchmarks`, one worker per core, and progress while it runs."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+
+# One thread per process, set before torch is imported: two processes with two threads each on two cores crawl, and a
+# fixed count keeps the numbers the same whatever the number of workers.
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("alarm", "reward-modelling benchmarks")
+    group.addoption("--scale", default="tiny", help="tiny (default), small or paper")
+    group.addoption("--task", action="append", default=[], help="task to run; may be repeated (default: all)")
+    group.addoption("--method", action="append", default=[], help="method to run; may be repeated (default: all)")
+    group.addoption("--method-file", action="append", default=[], help="Python file that registers a method of yours")
+    group.addoption("--aspect", action="append", default=[], help="aspect to use instead of the selected one")
+    group.addoption("--seeds", default="1,2,3", help="comma-separated seeds (default: 1,2,3)")
+    group.addoption("--device", default="cpu", help="cpu (default) or cuda")
+    group.addoption("--data", default=None, help="folder with real data, for scale small")
+    group.addoption("--store", default=None, help="folder of trained artifacts (default: in the user's cache folder)")
+    group.addoption("--results", default=str(ROOT / "results"), help="folder for records, tables and figures")
+    group.addoption("--fresh", action="store_true", help="build everything anew instead of using stored artifacts")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    from alarm.experiment.session import Session
+
+    try:
+        config.alarm = Session.from_options(config.option, worker_input=getattr(config, "workerinput", None))
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """One worker per core on CPU, one in all on an accelerator, unless `-n` says otherwise."""
+    if config.option.numprocesses is None and not hasattr(config, "workerinput") and not config.option.usepdb:
+        workers = len(os.sched_getaffinity(0)) if config.option.device == "cpu" else 1
+        config.option.numprocesses = workers
+        # One test at a time, so that a worker never sits on work another could do.
+        config.option.maxschedchunk = 1
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    session = metafunc.config.alarm
+    if "run_spec" in metafunc.fixturenames:
+        metafunc.parametrize("run_spec", session.specs, ids=str)
+    if "task_name" in metafunc.fixturenames:
+        metafunc.parametrize("task_name", session.tasks)
+
+
+@pytest.fixture
+def session(pytestconfig: pytest.Config):
+    """The session's options, store and labs."""
+    return pytestconfig.alarm
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node) -> None:
+    """Tell xdist's workers which invocation they belong to, so that `--fresh` rebuilds each artifact once."""
+    node.workerinput["alarm_token"] = node.config.alarm.token
+
+
+class StatusLine:
+    """One line at the bottom of a terminal: how many tests are done, and what each process is doing."""
+
+    def __init__(self, config: pytest.Config, folder: Path) -> None:
+        self._writer = config.get_terminal_writer()
+        self._folder = folder
+        self._started = time.time()
+        self.total = self.done = 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._loop, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _loop(self) -> None:
+        from alarm.experiment.progress import describe
+
+        while not self._stop.wait(1.0):
+            line = f"[{self.done}/{self.total} done, {time.time() - self._started:.0f} s] "
+            line += " | ".join(describe(self._folder))
+            width = self._writer.fullwidth - 1
+            self._writer.write("\r\x1b[2K" + line[:width] + "\r", flush=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    config = session.config
+    reporter = config.pluginmanager.getplugin("terminalreporter")
+    config.alarm_status = None
+    if not hasattr(config, "workerinput") and reporter is not None and reporter.isatty and config.option.numprocesses:
+        config.alarm.progress_folder.mkdir(parents=True, exist_ok=True)
+        config.alarm_status = StatusLine(config, config.alarm.progress_folder)
+        config.alarm_status.start()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node, ids) -> None:
+    if node.config.alarm_status:
+        node.config.alarm_status.total = len(ids)
+
+
+@pytest.hookimpl
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    status = getattr(StatusLine, "current", None)
+    if status and report.when == "call":
+        status.done += 1
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    config = session.config
+    if getattr(config, "alarm_status", None):
+        config.alarm_status.stop()
+    if hasattr(config, "workerinput") or config.option.collectonly:
+        return
+    config.alarm_rendered = config.alarm.render()
+
+
+def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
+    rendered = getattr(config, "alarm_rendered", [])
+    if rendered:
+        terminalreporter.section("tables and figures")
+        for path in rendered:
+            if path.name == "README.md":
+                terminalreporter.line(f"all tables and figures: {path}")
