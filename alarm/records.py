@@ -1,0 +1,302 @@
+"""What a run leaves behind: one JSON record and one line of JSON per test example. Tables are made from these alone.
+
+Layout, below `<results>/<scale>/records/<task>/`:
+
+    <run name>/seed<k>.json                 a `RunRecord`
+    <run name>/seed<k>.generations.jsonl    its test responses, a `Generation` per line
+    selection.json                          a `SelectionRecord`: proactive selection
+    setup.json                              a `SetupRecord`: what the runs share, such as reward-model accuracies
+    sft.generations.jsonl                   optional: the SFT policy's greedy test responses
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from alarm.files import sha256_of, write_atomically
+
+SCHEMA = 1
+
+
+class RecordError(ValueError):
+    """A record that cannot be read; the message names the file and the remedy."""
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One test example's response."""
+
+    id: str
+    response: str
+    length: int
+    """Generated tokens, the end token included."""
+    scores: Mapping[str, float]
+    """Raw value of every score: `holistic` (z-normalised), `holistic_raw`, every aspect's, `gold`."""
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One finished (or failed) run: task x method x seed at a scale, with everything its numbers depend on."""
+
+    task: str
+    method: str
+    aspect: str
+    """The aspect whose reward was used, given or selected."""
+    recipe: str
+    scale: str
+    seed: int
+    settings: Mapping[str, Any]
+    """The preset, the same for all runs of a scale and task."""
+    environment: Mapping[str, Any]
+    """`alarm.environment.environment()`: versions, commit, dirty flag, device."""
+    data_fingerprint: str
+    started: str
+    """ISO 8601, UTC."""
+    finished: str
+    durations: Mapping[str, float]
+    """Seconds by phase, e.g. rollout, scoring, update, evaluation, total."""
+    history: Sequence[Mapping[str, Any]]
+    """One row per PPO iteration: iteration, reward, holistic, gold (None where not evaluated), kl, entropy, length."""
+    metrics: Mapping[str, Mapping[str, Any]]
+    """`test` and `sft`: means per score name and `length`; `corpus`: BLEU and the like with their signatures."""
+    directions: Mapping[str, bool]
+    """Score name to whether higher is better."""
+    score_labels: Mapping[str, str]
+    """Score name to how tables print it."""
+    aspect_given: bool = False
+    """True if the aspect was named by the user rather than selected; it is then part of the run's name."""
+    generations: Mapping[str, Any] | None = None
+    """Name, sha256 and number of lines of the file of generations, set by `write_record`."""
+    error: str | None = None
+    """Why and where the run stopped, if it failed."""
+    method_settings: Mapping[str, Any] = field(default_factory=dict)
+    """What only this run's method depends on, e.g. a hash of its source."""
+    path: Path | None = field(default=None, compare=False)
+    """Where the record was read from; not part of the file."""
+
+    @property
+    def run_name(self) -> str:
+        return run_name(self.method, self.aspect if self.aspect_given else None)
+
+    @property
+    def hardware(self) -> str:
+        """The hardware class, e.g. `CPU: Intel Xeon, 1 thread`."""
+        return str(self.environment.get("hardware", "hardware unknown"))
+
+    @property
+    def hardware_kind(self) -> str:
+        """`cpu` or `gpu`; numbers of different kinds never share a column."""
+        return "gpu" if str(self.environment.get("device", "cpu")).startswith("cuda") else "cpu"
+
+
+@dataclass(frozen=True)
+class SelectionRecord:
+    """Proactive selection (arXiv:2403.06754, section 3.1) over greedy and sampled responses of the SFT policy."""
+
+    task: str
+    scale: str
+    selected: str
+    candidates: Mapping[str, Mapping[str, Any]]
+    """Per aspect: `Inconsistency.to_dict()`, `higher_is_better`, and `win_rate`: `WinRate.to_dict()` of greedy
+    against sampled."""
+    holistic_win_rate: Mapping[str, Any]
+    """`WinRate.to_dict()` of greedy against sampled responses by the holistic reward."""
+    score_labels: Mapping[str, str]
+    environment: Mapping[str, Any]
+    gold_win_rate: Mapping[str, Any] | None = None
+    """The same by gold quality, where it is known."""
+
+
+@dataclass(frozen=True)
+class SetupRecord:
+    """What all runs of a task share: SFT quality, annotator noise, reward-model accuracies, normalisation constants."""
+
+    task: str
+    scale: str
+    facts: Mapping[str, Mapping[str, Any]]
+    """Section to name to value, printed in this order."""
+    environment: Mapping[str, Any]
+
+
+AnyRecord = TypeVar("AnyRecord", RunRecord, SelectionRecord, SetupRecord)
+_KINDS = {RunRecord: "run", SelectionRecord: "selection", SetupRecord: "setup"}
+
+
+def run_name(method: str, aspect: str | None = None) -> str:
+    """The method's name, with the aspect where one was given: `alarm`, `alarm+relevance`."""
+    return f"{method}+{aspect}" if aspect else method
+
+
+def records_folder(results: Path, scale: str, task: str | None = None) -> Path:
+    folder = Path(results) / scale / "records"
+    return folder / task if task else folder
+
+
+def record_path(results: Path, scale: str, task: str, name: str, seed: int) -> Path:
+    return records_folder(results, scale, task) / name / f"seed{seed}.json"
+
+
+def selection_path(results: Path, scale: str, task: str) -> Path:
+    return records_folder(results, scale, task) / "selection.json"
+
+
+def setup_path(results: Path, scale: str, task: str) -> Path:
+    return records_folder(results, scale, task) / "setup.json"
+
+
+def sft_generations_path(results: Path, scale: str, task: str) -> Path:
+    return records_folder(results, scale, task) / "sft.generations.jsonl"
+
+
+def write_record(results: Path, record: RunRecord, generations: Sequence[Generation] | None = None) -> Path:
+    """Write a run's generations, then its record, each atomically; returns the record's path.
+
+    The record carries a checksum of the generations, so that a mixture of two runs is noticed.
+
+    Raises:
+        ValueError: the folder cannot be written, or two generations have one id.
+    """
+    path = record_path(results, record.scale, record.task, record.run_name, record.seed)
+    pointer = None
+    if generations is not None:
+        file = path.with_suffix(".generations.jsonl")
+        write_generations(file, generations)
+        pointer = {"file": file.name, "sha256": sha256_of(file), "examples": len(generations)}
+    return _write(path, replace(record, generations=pointer))
+
+
+def write_selection(results: Path, record: SelectionRecord) -> Path:
+    return _write(selection_path(results, record.scale, record.task), record)
+
+
+def write_setup(results: Path, record: SetupRecord) -> Path:
+    return _write(setup_path(results, record.scale, record.task), record)
+
+
+def read_record(path: Path) -> RunRecord:
+    """Read one run's record.
+
+    Raises:
+        RecordError: the file is unreadable, of another kind or schema, or lacks a field.
+    """
+    return replace(_read(path, RunRecord), path=path)
+
+
+def read_selection(path: Path) -> SelectionRecord:
+    """As `read_record`, for `selection.json`."""
+    return _read(path, SelectionRecord)
+
+
+def read_setup(path: Path) -> SetupRecord:
+    """As `read_record`, for `setup.json`."""
+    return _read(path, SetupRecord)
+
+
+def read_records(directory: Path) -> list[RunRecord]:
+    """All run records below `<results>/<scale>/records`, in the order of task, run name and seed.
+
+    Raises:
+        RecordError: the folder does not exist, or one of its records cannot be read or lies in the wrong place.
+    """
+    if not Path(directory).is_dir():
+        raise RecordError(f"there are no records in {directory}; run `pytest benchmarks` first")
+    records = [read_record(path) for path in sorted(Path(directory).glob("*/*/seed*.json"))]
+    for record in records:
+        expected = Path(record.task) / record.run_name / f"seed{record.seed}.json"
+        if record.path.relative_to(directory) != expected or record.scale != Path(directory).parent.name:
+            raise RecordError(
+                f"{record.path} says it is {record.scale}/{expected}; move it there, or delete it and run again"
+            )
+    return sorted(records, key=lambda r: (r.task, r.run_name, r.seed))
+
+
+def write_generations(path: Path, generations: Iterable[Generation]) -> Path:
+    """Write generations as JSON lines, atomically; ids must be unique."""
+    generations = list(generations)
+    if len({g.id for g in generations}) != len(generations):
+        raise ValueError(f"generations for {path}: two of them have the same id; score each example once")
+    return write_atomically(path, "".join(_dump(asdict(g)) + "\n" for g in generations))
+
+
+def read_generations(path: Path) -> list[Generation]:
+    """Read a file of generations.
+
+    Raises:
+        RecordError: the file is missing, or a line is malformed (the message names it).
+    """
+    try:
+        # Not splitlines(): a response may hold other characters that end a line in Unicode, such as U+2028.
+        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecordError(f"{path} cannot be read ({error}); delete its record and run again") from error
+    generations = []
+    for number, line in enumerate(lines if lines != [""] else [], start=1):
+        try:
+            row = json.loads(line)
+            scores = {name: math.nan if value is None else float(value) for name, value in row["scores"].items()}
+            generations.append(Generation(str(row["id"]), str(row["response"]), int(row["length"]), scores))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RecordError(
+                f"{path}, line {number} is not a generation ({error!r}); delete the record and run again"
+            ) from error
+    return generations
+
+
+def generations_of(record: RunRecord) -> list[Generation]:
+    """The generations a record points to, checked against its checksum.
+
+    Raises:
+        RecordError: the record has none, or the file is missing or is not the one the record was written with.
+    """
+    if record.path is None or record.generations is None:
+        raise RecordError(f"the record of {record.task} {record.run_name} seed {record.seed} has no generations")
+    path = record.path.parent / record.generations["file"]
+    if path.is_file() and sha256_of(path) != record.generations["sha256"]:
+        raise RecordError(f"{path} does not belong to {record.path.name} beside it; delete both and run again")
+    return read_generations(path)
+
+
+def _write(path: Path, record: AnyRecord) -> Path:
+    values = {f.name: getattr(record, f.name) for f in fields(record) if f.name != "path"}
+    return write_atomically(path, _dump({"kind": _KINDS[type(record)], "schema": SCHEMA, **values}, indent=1) + "\n")
+
+
+def _read(path: Path, cls: type[AnyRecord]) -> AnyRecord:
+    remedy = "delete it and run `pytest benchmarks` again"
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RecordError(f"{path} cannot be read ({error}); {remedy}") from error
+    if not isinstance(values, dict) or values.pop("kind", None) != _KINDS[cls]:
+        raise RecordError(f"{path} is no {_KINDS[cls]} record of this suite; move it out of the results folder")
+    schema = values.pop("schema", None)
+    if schema != SCHEMA:
+        raise RecordError(f"{path} has record schema {schema}, this version reads {SCHEMA}; {remedy}")
+    known = {f.name: f for f in fields(cls) if f.name != "path"}
+    unknown = values.keys() - known.keys()
+    # Every field is written, so an absent one means a damaged or foreign file even where there is a default.
+    absent = known.keys() - values.keys()
+    if unknown or absent:
+        problem = f"lacks {', '.join(sorted(absent))}" if absent else f"has unknown {', '.join(sorted(unknown))}"
+        raise RecordError(f"{path} {problem}; {remedy}")
+    return cls(**values)
+
+
+def _dump(value: Any, indent: int | None = None) -> str:
+    """JSON with NaN and infinities as null, which every reader of JSON understands."""
+    return json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return value
