@@ -101,15 +101,16 @@ class SelectionRecord:
     task: str
     scale: str
     selected: str
-    candidates: Mapping[str, Mapping[str, Any]]
-    """Per aspect: `Inconsistency.to_dict()`, `higher_is_better`, and `win_rate`: `WinRate.to_dict()` of greedy
-    against sampled."""
-    holistic_win_rate: Mapping[str, Any]
-    """`WinRate.to_dict()` of greedy against sampled responses by the holistic reward."""
+    inconsistency: Mapping[str, Mapping[str, Any]]
+    """`Inconsistency.to_dict()` of every aspect, in the order of the paper's tables."""
+    greedy_win_rate: Mapping[str, Mapping[str, Any]]
+    """`WinRate` counts of greedy against sampled responses, by `holistic` and by every aspect."""
+    gold_win_rate: Mapping[str, Any] | None
+    """The same by gold quality, None where it is unknown."""
+    pairs: int
+    split: str
     score_labels: Mapping[str, str]
     environment: Mapping[str, Any]
-    gold_win_rate: Mapping[str, Any] | None = None
-    """The same by gold quality, where it is known."""
 
 
 @dataclass(frozen=True)
@@ -118,8 +119,8 @@ class SetupRecord:
 
     task: str
     scale: str
-    facts: Mapping[str, Mapping[str, Any]]
-    """Section to name to value, printed in this order."""
+    facts: Mapping[str, Any]
+    """Section to (nested) names to values, printed in this order."""
     environment: Mapping[str, Any]
 
 

@@ -113,7 +113,7 @@ def test_records_are_read_in_order_and_other_documents_left_out(tmp_path):
     for seed in (2, 1):
         write_record(tmp_path, record(seed=seed), GENERATIONS)
     write_record(tmp_path, record(aspect="length", aspect_given=True), GENERATIONS)
-    write_selection(tmp_path, SelectionRecord("wmt", "tiny", "grammar", {}, {}, {}, {}))
+    write_selection(tmp_path, SelectionRecord("wmt", "tiny", "grammar", {}, {}, None, 3, "dev", {}, {}))
     write_setup(tmp_path, SetupRecord("wmt", "tiny", {"sft": {"gold": 0.4}}, {}))
     records = read_records(tmp_path / "tiny" / "records")
     assert [(r.run_name, r.seed) for r in records] == [("alarm", 1), ("alarm", 2), ("alarm+length", 1)]
