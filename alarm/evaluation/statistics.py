@@ -2,8 +2,9 @@
 
 All methods of a task answer the same prompts with the same seeds, so a comparison is a table of seeds x prompts. A
 resample draws prompts (shared by all seeds) and seeds, each with replacement. A draw of seeds keeps each seed's whole
-row, so that what a seed does to all its responses counts once, not once per prompt. With a single seed only prompts
-are drawn: the interval then says nothing about other seeds.
+row, so that what a seed does to all its responses counts once, not once per prompt. Of S seeds, S - 1 are drawn: with
+so few clusters, drawing S would understate their variance by the factor (S - 1) / S (Rao and Wu, 1988). With a single
+seed only prompts are drawn: the interval then says nothing about other seeds.
 """
 
 from __future__ import annotations
@@ -132,7 +133,7 @@ def _bootstrap(statistic: Statistic, shape: tuple[int, int], *, null: float, see
     seeds, prompts = shape
     generator = np.random.default_rng(seed)
     drawn_prompts = generator.multinomial(prompts, np.full(prompts, 1 / prompts), size=resamples).astype(np.float64)
-    drawn_seeds = generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples).astype(np.float64)
+    drawn_seeds = generator.multinomial(max(1, seeds - 1), np.full(seeds, 1 / seeds), size=resamples).astype(np.float64)
     drawn = statistic(drawn_seeds, drawn_prompts)
     value = float(statistic(np.ones((1, seeds)), np.ones((1, prompts)))[0])
     low, high = np.percentile(drawn, [2.5, 97.5])
