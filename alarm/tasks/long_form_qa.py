@@ -74,8 +74,8 @@ class LongFormQA(Task):
         path = self._find(stem)
         if path is None:
             raise ValueError(
-                f"the {name} split of long_form_qa needs {stem}.json (or {', '.join(_ENDINGS[1:])}) in {self.directory}; "
-                "generate a world there or copy QA-Feedback's data files"
+                f"the {name} split of long_form_qa needs {stem}.json (or {', '.join(_ENDINGS[1:])}) in "
+                f"{self.directory}; generate a world there or copy QA-Feedback's data files"
             )
         examples: dict[str, Example] = {}
         for question in read_questions(path):

@@ -100,7 +100,7 @@ def coverages(
 def completeness_preference(
     record: Feedback, *, sentence_splitter: SentenceSplitter = split_sentences
 ) -> tuple[int, ...]:
-    """Which prediction of each of `PAIRS` covers more, in the form of `Feedback.preference`; all 0 if nothing is needed."""
+    """Which prediction of each of `PAIRS` covers more, as in `Feedback.preference`; all 0 if nothing is needed."""
     shares = coverages(record, sentence_splitter=sentence_splitter)
     if shares is None:
         return (0,) * len(PAIRS)

@@ -18,11 +18,10 @@ import numpy as np
 from alarm.tasks.qa_feedback import policy_prompt
 from alarm.tasks.worlds.qa_facts import KINDS, SLOTS, Fact, Topic
 
-SIZES: Mapping[str, int] = {"sft": 1500, "train": 4000, "dev": 400, "test": 400}
+SIZES: Mapping[str, int] = {"sft": 4000, "train": 6000, "dev": 400, "test": 400}
 """Prompts per split; `sft` is the first part of `train`."""
 
-NAMES = 60
-PASSAGES = 3
+NAMES = 16
 
 _ONSETS = ("Vel", "Tam", "Kor", "Bren", "Sil", "Mar", "Dun", "Hal", "Ost", "Fen", "Gar", "Lin")
 _CODAS = ("or", "sen", "ika", "dale", "wick", "una", "est", "ara")
@@ -58,13 +57,17 @@ _ALSO: Mapping[str, str] = {
 }
 _EVERYTHING = ("What is known about {}?", "Tell me all about {}.", "Give me the facts about {}.")
 
+Entity = tuple[str, str]
+"""Kind and name."""
+
 
 @dataclass(frozen=True)
 class Question:
-    """A question's words, the entities it may mean (kind, name), and the attributes it asks for."""
+    """A question's words, the name it is about, the kind if it says one, and the attributes it asks for."""
 
     text: str
-    entities: tuple[tuple[str, str], ...]
+    name: str
+    kind: str | None
     slots: tuple[str, ...]
 
 
@@ -74,14 +77,13 @@ class World:
     def __init__(self, seed: int) -> None:
         rng = np.random.default_rng(seed)
         names = [onset + coda for onset, coda in itertools.product(_ONSETS, _CODAS)]
-        chosen = sorted(rng.choice(len(names), size=NAMES, replace=False).tolist())
         kinds = sorted(KINDS)
-        self.entities: dict[str, tuple[str, ...]] = {}
-        self.facts: dict[tuple[str, str], dict[str, Fact]] = {}
-        for i in chosen:
-            picked = rng.choice(len(kinds), size=2 + int(rng.random() < 0.4), replace=False)
-            self.entities[names[i]] = tuple(kinds[k] for k in sorted(picked))
-            for kind in self.entities[names[i]]:
+        self.kinds: dict[str, tuple[str, ...]] = {}
+        self.facts: dict[Entity, dict[str, Fact]] = {}
+        for i in sorted(rng.choice(len(names), size=NAMES, replace=False).tolist()):
+            picked = rng.choice(len(kinds), size=int(rng.integers(3, 5)), replace=False)
+            self.kinds[names[i]] = tuple(kinds[k] for k in sorted(picked))
+            for kind in self.kinds[names[i]]:
                 self.facts[kind, names[i]] = {
                     slot: Fact(Topic(kind, names[i], KINDS[kind][slot]), _value(slot, rng)) for slot in SLOTS
                 }
@@ -89,38 +91,51 @@ class World:
     def questions(self) -> list[Question]:
         """Every question of the world, each text once, in a fixed order."""
         found = []
-        for name, kinds in self.entities.items():
-            meant = tuple((kind, name) for kind in kinds)
+        for name, kinds in self.kinds.items():
             for slot in SLOTS:
-                found += [Question(form.format(name), meant, (slot,)) for form in _QUESTIONS[slot]]
-            if len(meant) == 2:
-                found += [Question(text, meant, slots) for slots, text in _pair_questions(name)]
-            for entity in meant:
-                subject = f"the {entity[0]} {name}"
-                found += [Question(text, (entity,), slots) for slots, text in _pair_questions(subject)]
-                found += [Question(form.format(subject), (entity,), SLOTS) for form in _EVERYTHING]
+                found += [Question(form.format(name), name, None, (slot,)) for form in _QUESTIONS[slot]]
+            found += [Question(text, name, None, slots) for slots, text in _pair_questions(name)]
+            for kind in kinds:
+                subject = f"the {kind} {name}"
+                found += [Question(text, name, kind, slots) for slots, text in _pair_questions(subject)]
+                found += [Question(form.format(subject), name, kind, SLOTS) for form in _EVERYTHING]
         return found
 
-    def answer(self, question: Question) -> str:
-        """The ideal answer: attribute by attribute, each for every entity that is meant. Up to three facts about one
-        entity, or two facts in all, are a sentence each; else two facts share a sentence."""
-        facts = [self.facts[entity][slot] for slot in question.slots for entity in question.entities]
-        join = len(question.entities) > 1 and len(facts) > 2
+    def meant(self, question: Question, rng: np.random.Generator) -> tuple[Entity, ...]:
+        """The entities a question means in one prompt: two of its name, or three if it asks for one attribute only.
+        The passages show which."""
+        if question.kind is not None:
+            return ((question.kind, question.name),)
+        kinds = self.kinds[question.name]
+        count = 2 if len(question.slots) > 1 else int(rng.integers(2, 4))
+        picked = sorted(rng.choice(len(kinds), size=count, replace=False).tolist())
+        return tuple((kinds[i], question.name) for i in picked)
+
+    def answer(self, question: Question, meant: Sequence[Entity]) -> str:
+        """The ideal answer: attribute by attribute, each for every entity that is meant. Facts about
+        one entity, or two facts in all, are a sentence each; else two facts share a sentence."""
+        facts = [self.facts[entity][slot] for slot in question.slots for entity in meant]
+        join = len(meant) > 1 and len(facts) > 2
         groups = [facts[i : i + 2] for i in range(0, len(facts), 2)] if join else [[fact] for fact in facts]
         return " ".join(_sentence(group) for group in groups)
 
-    def passages(self, question: Question, rng: np.random.Generator) -> list[dict[str, str]]:
-        """Passages about the entities that are meant, filled up with passages about others, in random order.
+    def passages(self, question: Question, meant: Sequence[Entity], rng: np.random.Generator) -> list[dict[str, str]]:
+        """Passages about the entities that are meant and sometimes about another, one to three, in random order.
 
-        A passage states all that is asked of its entity and, each with probability one half, its other facts."""
-        others = [entity for entity in self.facts if entity not in question.entities]
-        extra = rng.choice(len(others), size=max(0, PASSAGES - len(question.entities)), replace=False)
-        described = [*question.entities, *(others[i] for i in extra)]
+        A question that says a kind always gets a passage about another entity, every second time one of the same name;
+        a question that means two entities gets one every second time. A passage states all that is asked of its entity
+        and, each with probability one half, its other facts.
+        """
+        others = [entity for entity in self.facts if entity[1] != question.name]
+        count = (1, int(rng.random() < 0.5), 0)[len(meant) - 1]
+        described = [*meant, *(others[i] for i in rng.choice(len(others), size=count, replace=False))]
+        if question.kind is not None and rng.random() < 0.5:
+            namesakes = [kind for kind in self.kinds[question.name] if kind != question.kind]
+            described[-1] = (_pick(namesakes, rng), question.name)
         written = []
         for i in rng.permutation(len(described)):
             kind, name = described[i]
             slots = [slot for slot in SLOTS if slot in question.slots or rng.random() < 0.5]
-            slots = slots or [SLOTS[int(rng.integers(len(SLOTS)))]]
             content = " ".join(_sentence([self.facts[kind, name][slot]]) for slot in slots)
             written.append({"wikipage": f"{name} ({kind})", "content": content})
         return written
@@ -129,8 +144,8 @@ class World:
 def write_world(directory: Path | str, *, seed: int, sizes: Mapping[str, int] = SIZES) -> None:
     """Write `train.json`, `train_1k.json` (its first part, for supervised fine-tuning), `dev.json` and `test.json`.
 
-    Facts recur in all splits; questions, and therefore prompts, never do. Within a split a question may come again
-    with other passages.
+    Facts recur in all splits; questions, and therefore prompts, never do: three quarters of the world's questions
+    belong to train, an eighth each to dev and test. Within a split a question may come again with other passages.
 
     Args:
         directory: where to write; made if absent.
@@ -148,10 +163,10 @@ def write_world(directory: Path | str, *, seed: int, sizes: Mapping[str, int] = 
     directory.mkdir(parents=True, exist_ok=True)
     questions = world.questions()
     questions = [questions[i] for i in rng.permutation(len(questions))]
-    names = ("train", "dev", "test")
-    bounds = np.cumsum([sizes[name] for name in names]) * len(questions) // sum(sizes[name] for name in names)
-    for name, begin, end in zip(names, [0, *bounds[:-1]], bounds, strict=True):
-        rows = _rows(world, questions[begin:end], sizes[name], rng)
+    eighth = len(questions) // 8
+    parts = {"dev": questions[:eighth], "test": questions[eighth : 2 * eighth], "train": questions[2 * eighth :]}
+    for name, part in parts.items():
+        rows = _rows(world, part, sizes[name], rng)
         _write(directory / f"{name}.json", rows)
         if name == "train":
             _write(directory / "train_1k.json", rows[: sizes["sft"]])
@@ -159,20 +174,24 @@ def write_world(directory: Path | str, *, seed: int, sizes: Mapping[str, int] = 
 
 def _rows(world: World, questions: Sequence[Question], count: int, rng: np.random.Generator) -> list[dict]:
     """`count` records with distinct prompts, going round the questions and drawing new passages each time."""
-    if not questions:
-        raise ValueError("a split is too small for the world to give it even one question; ask for larger sizes")
     rows, seen, attempts = [], set(), 0
     while len(rows) < count:
         question = questions[attempts % len(questions)]
         attempts += 1
         if attempts > 20 * count + 100:
             raise ValueError(f"the world has too few distinct prompts for a split of {count}; ask for smaller sizes")
-        passages = world.passages(question, rng)
+        meant = world.meant(question, rng)
+        passages = world.passages(question, meant, rng)
         text = policy_prompt(question.text, passages)
         if text not in seen:
             seen.add(text)
             rows.append(
-                {"text": text, "answer": [world.answer(question)], "passages": passages, "question": question.text}
+                {
+                    "text": text,
+                    "answer": [world.answer(question, meant)],
+                    "passages": passages,
+                    "question": question.text,
+                }
             )
     return rows
 

@@ -18,7 +18,6 @@ KINDS: Mapping[str, Mapping[str, str]] = {
 """What the world is about: kind of entity to the predicate of each of its attributes."""
 
 SLOTS = ("maker", "year", "place")
-_VALUES = {"maker": r"[A-Z][a-z]+ [A-Z][a-z]+", "year": r"\d{4}", "place": r"[A-Z][a-z]+"}
 
 
 @dataclass(frozen=True)
@@ -80,13 +79,12 @@ class Quality:
 
 
 def _pattern() -> re.Pattern[str]:
-    forms = []
-    for slot in SLOTS:
-        predicates = "|".join(sorted({re.escape(slots[slot]) for slots in KINDS.values()}))
-        forms.append(rf"(?P<{slot}_predicate>{predicates}) (?P<{slot}>{_VALUES[slot]})\b")
-    kinds = "|".join(KINDS)
+    predicates = "|".join(sorted({re.escape(predicate) for slots in KINDS.values() for predicate in slots.values()}))
+    # Any name or year may follow any predicate: "opened in Carsby" is a statement, if not one of the world's facts.
+    value = r"\d{4}|[A-Z][a-z]+(?: (?!The\b)[A-Z][a-z]+)?"
     return re.compile(
-        rf"(?:\b(?:while|and) )?\b[Tt]he (?P<kind>{kinds}) (?P<name>[A-Z][a-z]+) (?:{'|'.join(forms)})[.,;!?]*"
+        rf"(?:\b(?:while|and) )?\b[Tt]he (?P<kind>{'|'.join(KINDS)}) (?P<name>[A-Z][a-z]+) "
+        rf"(?P<predicate>{predicates}) (?P<value>{value})\b[.,;!?]*"
     )
 
 
@@ -102,9 +100,8 @@ def parse(text: str) -> tuple[Claim, ...]:
     claims, position = [], 0
     for match in _CLAIM.finditer(text):
         claims += _unreadable(text, position, match.start())
-        slot = next(slot for slot in SLOTS if match[slot])
-        topic = Topic(match["kind"], match["name"], match[f"{slot}_predicate"])
-        claims.append(Claim(match.start(), match.end(), Fact(topic, match[slot])))
+        topic = Topic(match["kind"], match["name"], match["predicate"])
+        claims.append(Claim(match.start(), match.end(), Fact(topic, match["value"])))
         position = match.end()
     claims += _unreadable(text, position, len(text))
     return tuple(claims)
