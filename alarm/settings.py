@@ -44,6 +44,7 @@ class SFTSettings:
     learning_rate: float = 2e-3
     warmup_share: float = 0.1
     weight_decay: float = 0.01
+    dropout: float = 0.0  # of the base model, during SFT only
     seed: int = 0
 
 
@@ -107,8 +108,7 @@ class EvaluationSettings:
 
     dev_examples: int = 100  # greedy evaluation during training
     test_examples: int = 200
-    selection_examples: int = 300  # greedy/sampled pairs for proactive selection
-    constants_examples: int = 300  # dev prompts whose SFT samples give the z-constants
+    selection_examples: int = 300  # dev prompts for z-constants and greedy/sampled selection pairs
 
 
 @dataclass(frozen=True)

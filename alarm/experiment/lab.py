@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -17,6 +16,7 @@ from alarm.experiment.code import code_fingerprint, library_versions
 from alarm.experiment.constants import Constants
 from alarm.experiment.generation import Sample, generate, read_samples, write_samples
 from alarm.experiment.progress import Progress
+from alarm.files import read_json, write_json
 from alarm.registry import Registry
 from alarm.scorers.base import Scorer
 from alarm.selection import inconsistency, select_aspect
@@ -111,7 +111,7 @@ class Lab(ABC):
         """Annotated comparisons in the task's public format, true labels kept aside, and `report.json`."""
 
         def build(path: Path) -> None:
-            _write_json(path / "report.json", self.write_comparisons(path, self.comparison_samples))
+            write_json(path / "report.json", self.write_comparisons(path, self.comparison_samples))
 
         return self._artifact("comparisons", self._inputs("policy", "sft", "reward_models"), build)
 
@@ -123,7 +123,7 @@ class Lab(ABC):
             report = self.train_scorer(
                 kind, path, lambda step, total, loss: self.progress.step(step, total, loss=loss)
             )
-            _write_json(path / "report.json", report)
+            write_json(path / "report.json", report)
 
         return self._artifact(
             "reward_model", self._inputs("policy", "sft", "reward_models") | {"kind": kind}, build
@@ -161,21 +161,21 @@ class Lab(ABC):
                 if scorer.normalize or name == "length":
                     values = [score.value for score in scorer.score(prompts, responses)]
                     measured[name] = Constants.measure(name, values).to_dict()
-            _write_json(path / "constants.json", measured)
+            write_json(path / "constants.json", measured)
 
         inputs = self._inputs("policy", "sft", "reward_models", "evaluation")
         path = self._artifact("constants", inputs, build)
-        return {name: Constants(**values) for name, values in _read_json(path / "constants.json").items()}
+        return {name: Constants(**values) for name, values in read_json(path / "constants.json").items()}
 
     @cached_property
     def selection(self) -> dict[str, Any]:
         """Proactive selection on the dev split: inconsistencies, greedy-against-sampling win rates, the chosen aspect."""
 
         def build(path: Path) -> None:
-            _write_json(path / "selection.json", self._select())
+            write_json(path / "selection.json", self._select())
 
         inputs = self._inputs("policy", "sft", "reward_models", "evaluation")
-        return _read_json(self._artifact("selection", inputs, build) / "selection.json")
+        return read_json(self._artifact("selection", inputs, build) / "selection.json")
 
     @cached_property
     def sft_test_samples(self) -> list[Sample]:
@@ -204,9 +204,9 @@ class Lab(ABC):
     def setup_facts(self) -> dict[str, Any]:
         """What came out before PPO: SFT quality, annotator noise, reward-model accuracy, constants."""
         return {
-            "sft": _read_json(self.sft / "report.json"),
-            "comparisons": _read_json(self.comparisons / "report.json"),
-            "reward_models": {kind: _read_json(self.reward_model(kind) / "report.json") for kind in self.learned},
+            "sft": read_json(self.sft / "report.json"),
+            "comparisons": read_json(self.comparisons / "report.json"),
+            "reward_models": {kind: read_json(self.reward_model(kind) / "report.json") for kind in self.learned},
             "constants": {name: constants.to_dict() for name, constants in self.constants.items()},
         }
 
@@ -259,10 +259,3 @@ def lab_class(task: str) -> type[Lab]:
 
     return LABS[task]
 
-
-def _write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-
-
-def _read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,56 @@
+"""The initial policy of a task: built from scratch or loaded, then fine-tuned on reference responses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alarm.experiment.generation import generate
+from alarm.files import write_json
+from alarm.ppo.policy import Policy, build_model
+from alarm.ppo.sft import train_sft
+from alarm.ppo.tokenizer import train_tokenizer
+
+if TYPE_CHECKING:
+    from alarm.experiment.lab import Lab
+
+
+def build_initial_policy(lab: Lab, directory: Path) -> None:
+    """Train the SFT policy into `directory/policy`, with its dev quality, greedy and sampled, in `report.json`."""
+    preset, task = lab.preset, lab.task
+    examples = task.split("sft")
+    prompts = [example.prompt for example in examples]
+    references = [example.reference for example in examples]
+    lab.progress.start(f"{task.name} SFT policy")
+    if preset.policy.checkpoint is None:
+        policy = _from_scratch(lab, directory / "policy", [*prompts, *references])
+    else:
+        policy = Policy.load(preset.policy.checkpoint, preset.policy, device=lab.device)
+    losses = train_sft(
+        policy,
+        prompts,
+        references,
+        preset.sft,
+        max_prompt_tokens=preset.ppo.max_prompt_tokens,
+        max_new_tokens=preset.ppo.max_new_tokens,
+        on_step=lambda step, total, loss: lab.progress.step(step, total, loss=loss),
+    )
+    policy.model.save_pretrained(directory / "policy")
+    policy.tokenizer.save_pretrained(directory / "policy")
+    dev = task.split("dev")[: preset.evaluation.dev_examples]
+    report = {"steps": len(losses), "first_loss": losses[0], "last_loss": sum(losses[-20:]) / len(losses[-20:])}
+    report["parameters"] = sum(parameter.numel() for parameter in policy.model.parameters())
+    report["dev_examples"] = len(dev)
+    for decoding, count in (("greedy", 0), ("sampled", 1)):
+        responses = [sample.response for sample in generate(policy, dev, preset, count=count)]
+        gold = task.gold(dev, responses)
+        report[f"dev_gold_{decoding}"] = sum(gold) / len(gold)
+    write_json(directory / "report.json", report)
+
+
+def _from_scratch(lab: Lab, directory: Path, texts: list[str]) -> Policy:
+    settings, ppo = lab.preset.policy, lab.preset.ppo
+    tokenizer = train_tokenizer(texts, vocabulary_size=settings.vocabulary_size, directory=directory)
+    longest = ppo.max_prompt_tokens + ppo.max_new_tokens
+    model = build_model(settings, tokenizer, max_tokens=longest, seed=lab.preset.sft.seed)
+    return Policy(model, tokenizer, seed=lab.preset.sft.seed).to(lab.device)

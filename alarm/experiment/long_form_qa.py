@@ -1,0 +1,124 @@
+"""The lab of long-form question answering: feedback in QA-Feedback's form, four reward models trained on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from alarm.experiment.generation import Sample
+from alarm.experiment.lab import LABS, Lab
+from alarm.reward_modeling.comparisons import Comparison
+from alarm.scorers.base import Scorer
+from alarm.tasks.base import Task
+from alarm.tasks.long_form_qa import LongFormQA
+from alarm.tasks.qa_feedback import PAIRS, Feedback, read_feedback, write_feedback
+from alarm.tasks.qa_labels import completeness_preference, factuality_labels, preferred_pairs, relevance_labels
+
+WORLD_SEED = 11
+ANNOTATOR_SEED = 12
+HELD_OUT_SHARE = 8
+"""One in this many annotated questions is kept for the reward models' reported accuracy."""
+
+
+class LongFormQALab(Lab):
+    task_name = LongFormQA.name
+    learned = ("holistic", "factuality", "relevance", "completeness")
+
+    def write_world(self, directory: Path) -> None:
+        from alarm.tasks.worlds.qa import write_world
+
+        write_world(directory, seed=WORLD_SEED)
+
+    def read_task(self, directory: Path) -> Task:
+        return LongFormQA(directory)
+
+    def write_comparisons(self, directory: Path, samples: Sequence[Sample]) -> dict[str, Any]:
+        from alarm.tasks.worlds.qa_annotators import annotate, write_true_labels
+
+        settings = self.preset.reward_models
+        by_id = {example.id: example for example in self.task.split("train")}
+        predictions: dict[str, list[str]] = {}
+        for sample in samples:
+            predictions.setdefault(sample.id, []).append(sample.response)
+        feedback, truths = annotate(
+            [by_id[name] for name in predictions],
+            list(predictions.values()),
+            temperature=settings.temperature,
+            error_rate=settings.error_rate,
+            span_error_rate=settings.span_error_rate,
+            seed=ANNOTATOR_SEED,
+        )
+        held_out = len(feedback) // HELD_OUT_SHARE
+        write_feedback(directory / "train_feedback.json", feedback[held_out:])
+        write_feedback(directory / "dev_feedback.json", feedback[:held_out])
+        write_true_labels(directory / "true_labels.jsonl", truths)
+        decided = [
+            (label, truth)
+            for record, labels in zip(feedback, truths, strict=True)
+            for label, truth in zip(record.preference, labels.preference, strict=True)
+            if label and truth
+        ]
+        return {
+            "prompts": len(feedback),
+            "pairs": len(feedback) * len(PAIRS),
+            "undecided_pairs": sum(record.preference.count(0) for record in feedback),
+            "pairs_with_known_truth": len(decided),
+            "wrong_label_share": sum(label != truth for label, truth in decided) / len(decided),
+            "error_rate": settings.error_rate,
+            "temperature": settings.temperature,
+            "span_error_rate": settings.span_error_rate,
+        }
+
+    def train_scorer(self, kind: str, directory: Path, report: Callable[[int, int, float], None]) -> dict[str, Any]:
+        from transformers import AutoTokenizer
+
+        from alarm.reward_modeling.preferences import train_preference_model
+        from alarm.reward_modeling.units import LabelledUnits, train_unit_model
+
+        train, held_out = self._feedback
+        common = {
+            "kind": kind,
+            "checkpoint": self.policy_directory,
+            "tokenizer": AutoTokenizer.from_pretrained(self.policy_directory),
+            "settings": self.preset.reward_models,
+            "max_tokens": self.preset.ppo.max_prompt_tokens,
+            "device": self.device,
+            "on_step": report,
+        }
+        labels = {"factuality": factuality_labels, "relevance": relevance_labels}.get(kind)
+        if labels is not None:
+            rows = [
+                [LabelledUnits(record.prompt, record.predictions[0], labels(record)) for record in records]
+                for records in (train, held_out)
+            ]
+            train_rows, held_out_rows = ([row for row in split if row.labels] for split in rows)
+            return train_unit_model(train_rows, directory, held_out=held_out_rows, **common).to_dict()
+        pairs = [[pair for record in records for pair in _comparisons(record, kind)] for records in (train, held_out)]
+        return train_preference_model(pairs[0], directory, held_out=pairs[1], **common).to_dict()
+
+    def aspect_scorers(self) -> dict[str, Scorer]:
+        from alarm.scorers.learned import CompletenessScorer, FactualityScorer, RelevanceScorer
+        from alarm.scorers.length import LengthScorer
+
+        learned = {
+            scorer.name: scorer(self.reward_model(scorer.name), device=self.device)
+            for scorer in (FactualityScorer, RelevanceScorer, CompletenessScorer)
+        }
+        return {**learned, "length": LengthScorer()}
+
+    @cached_property
+    def _feedback(self) -> tuple[list[Feedback], list[Feedback]]:
+        return tuple(read_feedback(self.comparisons / f"{split}_feedback.json") for split in ("train", "dev"))
+
+
+def _comparisons(record: Feedback, kind: str) -> list[Comparison]:
+    preference = record.preference if kind == "holistic" else completeness_preference(record)
+    return [
+        Comparison(record.prompt, record.predictions[better], record.predictions[worse])
+        for better, worse in preferred_pairs(preference)
+    ]
+
+
+LABS.add(LongFormQALab.task_name, LongFormQALab)

@@ -1,0 +1,294 @@
+"""The policy: any Hugging Face encoder-decoder or causal language model with a value head and a frozen reference."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    GPT2Config,
+    GPT2LMHeadModel,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    T5Config,
+    T5ForConditionalGeneration,
+)
+
+from alarm.ppo.batch import TokenBatch
+from alarm.settings import PolicySettings
+
+VALUE_HEAD = "value_head.pt"
+ADAPTER = "adapter"
+FORBIDDEN_LOGIT = -1e9
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class TokenOutputs:
+    """What the policy says of each response token; fp32, zero where the response mask is False."""
+
+    log_probs: Tensor
+    """[B, T], nats."""
+    values: Tensor
+    """[B, T], predicted return from the token on."""
+    entropy: Tensor
+    """[B, T], nats, of the distribution the token was drawn from."""
+
+
+class Policy(nn.Module):
+    """A language model, its tokenizer, a value head on the last (decoder) hidden state, and the reference policy.
+
+    The trunk is shared by policy and value. Without LoRA the reference is a frozen copy of the weights the policy is
+    created with; with LoRA it is the same network with the adapter switched off. Dropout of the base model is off for
+    good; the adapter's and the value head's act in `train()` mode only.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        seed: int,
+        value_dropout: float = 0.1,
+        lora: bool = False,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.tokenizer = tokenizer
+        self.config = model.config
+        self.is_encoder_decoder = bool(self.config.is_encoder_decoder)
+        if tokenizer.pad_token_id is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        set_dropout(model, 0.0, adapters=False)
+        head = nn.Linear(self.config.hidden_size, 1)
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            head.weight.normal_(std=0.02, generator=generator)
+            head.bias.zero_()
+        self.value_head = nn.Sequential(nn.Dropout(value_dropout), head)
+        self.lora = lora
+        self._reference = [] if lora else [copy.deepcopy(model).eval().requires_grad_(False)]
+        allowed = torch.zeros(self.config.vocab_size, dtype=torch.bool)
+        allowed[: len(tokenizer)] = True
+        allowed[[i for i in tokenizer.all_special_ids if i < len(allowed)]] = False
+        allowed[tokenizer.eos_token_id] = True
+        self.register_buffer("forbidden", ~allowed, persistent=False)
+
+    @property
+    def device(self) -> torch.device:
+        return self.value_head[1].weight.device
+
+    def _apply(self, function, *args, **kwargs):
+        """Moves the reference too, which is kept out of `parameters()` and of `state_dict()`."""
+        for reference in self._reference:
+            reference._apply(function, *args, **kwargs)
+        return super()._apply(function, *args, **kwargs)
+
+    def trainable_parameters(self) -> list[nn.Parameter]:
+        return [parameter for parameter in self.parameters() if parameter.requires_grad]
+
+    def forward(self, batch: TokenBatch) -> TokenOutputs:
+        """Log-probabilities, values and entropies of the batch's response tokens."""
+        logits, hidden = self._run(self.model, batch)
+        log_probs, entropy = self._distribution(logits, batch, entropy=True)
+        values = self.value_head(hidden.float()).squeeze(-1)
+        return TokenOutputs(log_probs, torch.where(batch.response_mask, values, 0.0), entropy)
+
+    def text_log_probs(self, batch: TokenBatch) -> Tensor:
+        """[B, T] log-probabilities of any response text over the whole vocabulary, for supervised training."""
+        logits, _ = self._run(self.model, batch)
+        chosen = logits.float().log_softmax(-1).gather(2, batch.response_ids.unsqueeze(2)).squeeze(2)
+        return torch.where(batch.response_mask, chosen, 0.0)
+
+    @torch.no_grad()
+    def reference_log_probs(self, batch: TokenBatch) -> Tensor:
+        """[B, T] log-probabilities under the reference policy."""
+        if self.lora:
+            with self._without_adapter():
+                logits, _ = self._run(self.model, batch)
+        else:
+            logits, _ = self._run(self._reference[0], batch)
+        return self._distribution(logits, batch, entropy=False)[0]
+
+    def mask_forbidden(self, logits: Tensor) -> Tensor:
+        """fp32 logits in which padding and all other ids that are no text have probability 0 (the end token has not)."""
+        return logits.float().masked_fill(self.forbidden, FORBIDDEN_LOGIT)
+
+    def _distribution(self, logits: Tensor, batch: TokenBatch, *, entropy: bool) -> tuple[Tensor, Tensor]:
+        log_probs = self.mask_forbidden(logits).log_softmax(-1)
+        chosen = log_probs.gather(2, batch.response_ids.unsqueeze(2)).squeeze(2)
+        chosen = torch.where(batch.response_mask, chosen, 0.0)
+        if not entropy:
+            return chosen, chosen
+        with torch.no_grad():
+            entropies = -(log_probs.exp() * log_probs).sum(-1)
+        return chosen, torch.where(batch.response_mask, entropies, 0.0)
+
+    def _run(self, model: PreTrainedModel, batch: TokenBatch) -> tuple[Tensor, Tensor]:
+        """Logits [B, T, V] that predict each response token, and the hidden states [B, T, H] they come from."""
+        if self.is_encoder_decoder:
+            start = batch.response_ids.new_full((len(batch.response_ids), 1), self.config.decoder_start_token_id)
+            # Right padding needs no decoder mask: a real token never looks at what follows it.
+            out = model(
+                input_ids=batch.prompt_ids,
+                attention_mask=batch.prompt_mask.long(),
+                decoder_input_ids=torch.cat([start, batch.response_ids[:, :-1]], dim=1),
+                output_hidden_states=True,
+                use_cache=False,
+            )
+            return out.logits, out.decoder_hidden_states[-1]
+        prompt_ids, prompt_mask = left_padded(batch.prompt_ids, batch.prompt_mask)
+        ids = torch.cat([prompt_ids, batch.response_ids], dim=1)
+        mask = torch.cat([prompt_mask, batch.response_mask], dim=1)
+        out = model(
+            input_ids=ids,
+            attention_mask=mask.long(),
+            position_ids=positions(mask),
+            output_hidden_states=True,
+            use_cache=False,
+        )
+        span = slice(prompt_ids.shape[1] - 1, -1)
+        return out.logits[:, span], out.hidden_states[-1][:, span]
+
+    @contextmanager
+    def _without_adapter(self) -> Iterator[None]:
+        training = self.training
+        self.model.eval()
+        with self.model.disable_adapter():
+            yield
+        self.model.train(training)
+
+    def save(self, directory: str | Path) -> None:
+        """Write model (or adapter), tokenizer and value head."""
+        directory = Path(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        self.model.save_pretrained(directory / ADAPTER if self.lora else directory)
+        self.tokenizer.save_pretrained(directory)
+        torch.save(self.value_head.state_dict(), directory / VALUE_HEAD)
+        (directory / "policy.json").write_text(json.dumps({"lora": self.lora, "dtype": str(self.model.dtype)}) + "\n")
+
+    @classmethod
+    def load(
+        cls,
+        checkpoint: str | Path,
+        settings: PolicySettings,
+        *,
+        seed: int = 0,
+        value_dropout: float = 0.1,
+        device: str = "cpu",
+    ) -> Policy:
+        """A policy from a checkpoint, by name or path; a fresh value head from `seed` unless the folder holds one.
+
+        Raises:
+            ValueError: float16 is asked for a T5 (its activations overflow), or the dtype is unknown.
+        """
+        if settings.dtype not in DTYPES:
+            raise ValueError(f"unknown dtype {settings.dtype!r}; known: {', '.join(DTYPES)}")
+        config = AutoConfig.from_pretrained(checkpoint)
+        if config.model_type in ("t5", "mt5", "umt5") and settings.dtype == "float16":
+            raise ValueError(
+                f"{config.model_type} overflows in float16 (it was trained in bfloat16); use bfloat16 or float32"
+            )
+        auto = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+        model = auto.from_pretrained(checkpoint, dtype=DTYPES[settings.dtype])
+        lora = settings.lora_rank > 0
+        if lora:
+            model = add_lora(model, settings, seed)
+        policy = cls(
+            model,
+            AutoTokenizer.from_pretrained(checkpoint),
+            seed=seed,
+            value_dropout=value_dropout,
+            lora=lora,
+        )
+        head = Path(checkpoint) / VALUE_HEAD
+        if head.is_file():
+            policy.value_head.load_state_dict(torch.load(head, weights_only=True))
+        return policy.to(device)
+
+
+def build_model(
+    settings: PolicySettings, tokenizer: PreTrainedTokenizerBase, *, max_tokens: int, seed: int
+) -> PreTrainedModel:
+    """A randomly initialised T5 (`seq2seq`) or GPT-2 (`causal`) of the settings' size over the tokenizer's vocabulary."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if settings.architecture == "seq2seq":
+            config = T5Config(
+                vocab_size=len(tokenizer),
+                d_model=settings.hidden_size,
+                d_kv=settings.hidden_size // settings.heads,
+                d_ff=settings.feedforward_size,
+                num_layers=settings.layers,
+                num_heads=settings.heads,
+                dropout_rate=0.0,
+                pad_token_id=tokenizer.pad_token_id,
+                eos_token_id=tokenizer.eos_token_id,
+                decoder_start_token_id=tokenizer.pad_token_id,
+            )
+            return T5ForConditionalGeneration(config)
+        if settings.architecture == "causal":
+            config = GPT2Config(
+                vocab_size=len(tokenizer),
+                n_positions=max_tokens,
+                n_embd=settings.hidden_size,
+                n_inner=settings.feedforward_size,
+                n_layer=settings.layers,
+                n_head=settings.heads,
+                resid_pdrop=0.0,
+                embd_pdrop=0.0,
+                attn_pdrop=0.0,
+                bos_token_id=tokenizer.eos_token_id,
+                eos_token_id=tokenizer.eos_token_id,
+                pad_token_id=tokenizer.pad_token_id,
+            )
+            return GPT2LMHeadModel(config)
+    raise ValueError(f"unknown architecture {settings.architecture!r}; known: causal, seq2seq")
+
+
+def add_lora(model: PreTrainedModel, settings: PolicySettings, seed: int) -> nn.Module:
+    """Low-rank adapters, in fp32, on the query and value projections of all attentions; the base is frozen."""
+    from peft import LoraConfig, get_peft_model
+
+    targets = {"t5": ["q", "v"], "mt5": ["q", "v"], "umt5": ["q", "v"], "gpt2": ["c_attn"]}
+    kind = "SEQ_2_SEQ_LM" if model.config.is_encoder_decoder else "CAUSAL_LM"
+    config = LoraConfig(
+        task_type=kind,
+        r=settings.lora_rank,
+        lora_alpha=settings.lora_alpha,
+        lora_dropout=settings.lora_dropout,
+        bias="none",
+        target_modules=targets.get(model.config.model_type, ["q_proj", "v_proj"]),
+        fan_in_fan_out=model.config.model_type == "gpt2",
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return get_peft_model(model, config)
+
+
+def set_dropout(model: nn.Module, rate: float, *, adapters: bool) -> None:
+    """Set the rate of every dropout module of the base model, and of its adapters too if asked."""
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Dropout) and (adapters or "lora_" not in name):
+            module.p = rate
+
+
+def left_padded(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """The same rows with their padding moved to the left, so that responses follow prompts directly."""
+    order = mask.long().argsort(dim=1, stable=True)
+    return ids.gather(1, order), mask.gather(1, order)
+
+
+def positions(mask: Tensor) -> Tensor:
+    """Position of each real token among its row's real tokens; 0 on padding."""
+    return (mask.long().cumsum(dim=1) - 1).clamp(min=0)

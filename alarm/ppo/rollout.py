@@ -1,0 +1,128 @@
+"""Sampling responses: batched, with a key-value cache, one token for all rows at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from alarm.ppo.batch import TokenBatch
+from alarm.ppo.policy import Policy, left_padded, positions
+from alarm.text.offsets import decode_with_offsets
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """Responses of the policy to B prompts."""
+
+    batch: TokenBatch
+    """Prompt and response tokens; response rows are cut after their end token, the widest has T tokens."""
+    responses: list[str]
+    """The responses' texts, without special tokens."""
+    offsets: list[list[tuple[int, int]]]
+    """Character span of every generated token in its response's text."""
+    truncated_prompts: int
+    """Prompts that were cut at their end."""
+
+    @property
+    def lengths(self) -> Tensor:
+        """[B] generated tokens, the end token included."""
+        return self.batch.response_mask.sum(dim=1)
+
+
+def encode_prompts(policy: Policy, prompts: Sequence[str], *, max_tokens: int) -> tuple[Tensor, Tensor, int]:
+    """Prompt ids [B, S] and boolean mask, right-padded, and how many prompts were cut at their end."""
+    rows = policy.tokenizer(list(prompts)).input_ids
+    truncated = sum(len(row) > max_tokens for row in rows)
+    rows = [row[:max_tokens] for row in rows]
+    width = max(map(len, rows))
+    ids = torch.tensor([row + [policy.tokenizer.pad_token_id] * (width - len(row)) for row in rows])
+    mask = torch.arange(width) < torch.tensor([len(row) for row in rows]).unsqueeze(1)
+    return ids.to(policy.device), mask.to(policy.device), truncated
+
+
+@torch.no_grad()
+def rollout(
+    policy: Policy,
+    prompts: Sequence[str],
+    *,
+    max_prompt_tokens: int,
+    max_new_tokens: int,
+    generator: torch.Generator | None,
+) -> Rollout:
+    """Respond to every prompt: sampled at temperature 1 from the whole distribution, or greedily without a generator.
+
+    Dropout is off. Rows end at their end token or after `max_new_tokens`; padding and other ids that are no text are
+    never drawn.
+    """
+    training = policy.training
+    policy.eval()
+    prompt_ids, prompt_mask, truncated = encode_prompts(policy, prompts, max_tokens=max_prompt_tokens)
+    draw = _encoder_decoder_steps if policy.is_encoder_decoder else _causal_steps
+    end = policy.tokenizer.eos_token_id
+    columns: list[Tensor] = []
+    running = torch.ones(len(prompts), dtype=torch.bool, device=policy.device)
+    masks: list[Tensor] = []
+    steps = draw(policy, prompt_ids, prompt_mask)
+    next(steps)
+    token = None
+    for _ in range(max_new_tokens):
+        token = _choose(policy.mask_forbidden(steps.send(token)), generator)
+        token = torch.where(running, token, policy.tokenizer.pad_token_id)
+        columns.append(token)
+        masks.append(running)
+        running = running & (token != end)
+        if not running.any():
+            break
+    policy.train(training)
+    batch = TokenBatch(prompt_ids, prompt_mask, torch.stack(columns, 1), torch.stack(masks, 1))
+    responses, offsets = decode_with_offsets(policy.tokenizer, batch.response_ids, batch.response_mask)
+    return Rollout(batch, responses, offsets, truncated)
+
+
+def _choose(logits: Tensor, generator: torch.Generator | None) -> Tensor:
+    """[B] ids from logits [B, V]."""
+    if generator is None:
+        return logits.argmax(-1)
+    return torch.multinomial(logits.softmax(-1), 1, generator=generator).squeeze(1)
+
+
+def _encoder_decoder_steps(policy: Policy, prompt_ids: Tensor, prompt_mask: Tensor):
+    """A generator of next-token logits [B, V]; send it the tokens drawn last, None at first."""
+    from transformers import DynamicCache, EncoderDecoderCache
+
+    mask = prompt_mask.long()
+    encoded = policy.model.get_encoder()(input_ids=prompt_ids, attention_mask=mask)
+    cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
+    token = yield
+    while True:
+        if token is None:
+            token = prompt_ids.new_full((len(prompt_ids),), policy.config.decoder_start_token_id)
+        out = policy.model(
+            encoder_outputs=encoded,
+            attention_mask=mask,
+            decoder_input_ids=token.unsqueeze(1),
+            past_key_values=cache,
+            use_cache=True,
+        )
+        token = yield out.logits[:, -1]
+
+
+def _causal_steps(policy: Policy, prompt_ids: Tensor, prompt_mask: Tensor):
+    """As `_encoder_decoder_steps`, for one stream: the prompt is left-padded and read at once."""
+    from transformers import DynamicCache
+
+    ids, mask = left_padded(prompt_ids, prompt_mask)
+    position, cache = positions(mask), DynamicCache()
+    token = yield
+    while True:
+        if token is not None:
+            ids = token.unsqueeze(1)
+            mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
+            position = position[:, -1:] + 1
+        out = policy.model(
+            input_ids=ids, attention_mask=mask.long(), position_ids=position, past_key_values=cache, use_cache=True
+        )
+        token = yield out.logits[:, -1]

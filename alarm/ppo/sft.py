@@ -1,0 +1,99 @@
+"""Supervised fine-tuning of the initial policy on reference responses."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from alarm.ppo.batch import TokenBatch
+from alarm.ppo.policy import Policy, set_dropout
+from alarm.ppo.rollout import encode_prompts
+from alarm.settings import SFTSettings
+
+BUCKET_BATCHES = 20
+"""Batches are cut from shuffled stretches of this many batches, sorted by length within: little padding, fair order."""
+
+
+def train_sft(
+    policy: Policy,
+    prompts: Sequence[str],
+    responses: Sequence[str],
+    settings: SFTSettings,
+    *,
+    max_prompt_tokens: int,
+    max_new_tokens: int,
+    on_step: Callable[[int, int, float], None] | None = None,
+) -> list[float]:
+    """Maximise the mean log-probability per token of the responses, end token included.
+
+    Returns:
+        The loss of every step, in nats per token.
+    Raises:
+        ValueError: no examples, or a loss that is not finite.
+    """
+    from transformers import get_cosine_schedule_with_warmup
+
+    if not prompts or len(prompts) != len(responses):
+        raise ValueError(f"supervised fine-tuning needs prompts with responses, got {len(prompts)} and {len(responses)}")
+    prompt_ids, prompt_mask, _ = encode_prompts(policy, prompts, max_tokens=max_prompt_tokens)
+    response_ids, response_mask = encode_responses(policy, responses, max_tokens=max_new_tokens)
+    data = TokenBatch(prompt_ids, prompt_mask, response_ids, response_mask)
+    optimizer = torch.optim.AdamW(
+        policy.model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+    )
+    warmup = int(settings.warmup_share * settings.steps)
+    schedule = get_cosine_schedule_with_warmup(optimizer, warmup, settings.steps)
+    generator = torch.Generator().manual_seed(settings.seed)
+    losses = []
+    set_dropout(policy.model, settings.dropout, adapters=False)
+    policy.train()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        for step, rows in enumerate(_batches(data, settings, generator), start=1):
+            batch = data.rows(rows)
+            loss = -policy.text_log_probs(batch).sum() / batch.response_mask.sum()
+            losses.append(loss.item())
+            if not math.isfinite(losses[-1]):
+                raise ValueError(f"the SFT loss is {losses[-1]} at step {step}; lower the learning rate")
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(policy.model.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            if on_step is not None:
+                on_step(step, settings.steps, losses[-1])
+    set_dropout(policy.model, 0.0, adapters=False)
+    policy.eval()
+    return losses
+
+
+def encode_responses(policy: Policy, responses: Sequence[str], *, max_tokens: int) -> tuple[Tensor, Tensor]:
+    """Response ids [N, T] with their end token, cut to `max_tokens`, and boolean mask."""
+    end, pad = policy.tokenizer.eos_token_id, policy.tokenizer.pad_token_id
+    rows = policy.tokenizer(list(responses), add_special_tokens=False).input_ids
+    rows = [[*row, end][:max_tokens] for row in rows]
+    width = max(map(len, rows))
+    ids = torch.tensor([row + [pad] * (width - len(row)) for row in rows])
+    mask = torch.arange(width) < torch.tensor([len(row) for row in rows]).unsqueeze(1)
+    return ids.to(policy.device), mask.to(policy.device)
+
+
+def _batches(data: TokenBatch, settings: SFTSettings, generator: torch.Generator):
+    """Row indices of `settings.steps` batches, reshuffled every pass over the data."""
+    lengths = (data.prompt_mask.sum(1) + data.response_mask.sum(1)).cpu()
+    size = min(settings.batch_size, len(lengths))
+    done = 0
+    while True:
+        order = torch.randperm(len(lengths), generator=generator)
+        batches = []
+        for stretch in order.split(size * BUCKET_BATCHES):
+            by_length = stretch[lengths[stretch].argsort(stable=True)]
+            batches += [rows for rows in by_length.split(size) if len(rows) == size]
+        for i in torch.randperm(len(batches), generator=generator).tolist():
+            if done == settings.steps:
+                return
+            done += 1
+            yield batches[i].to(data.prompt_ids.device)
