@@ -1,0 +1,287 @@
+"""PPO on batches of responses with one reward per token."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from alarm.files import write_atomically
+from alarm.ppo.advantages import gae, whiten
+from alarm.ppo.batch import TokenBatch
+from alarm.ppo.experience import Experience, UpdateTotals
+from alarm.ppo.kl import AdaptiveKLController, log_ratio, response_kl
+from alarm.ppo.losses import explained_variance, masked_mean, masked_sum, policy_losses, signed_kl, value_losses
+from alarm.settings import PPOSettings
+
+if TYPE_CHECKING:
+    from alarm.ppo.policy import Policy
+
+STATE = "trainer.pt"
+EARLY_STOP_FACTOR = 1.5  # of early_stop_kl [released code]
+NOT_RESUMED = ("iterations", "eval_every", "checkpoint_every", "max_prompt_tokens", "max_new_tokens")
+"""Settings that another part of a run reads: a resumed trainer may have others."""
+
+
+class NonFiniteError(ValueError):
+    """A NaN or an infinity in a reward, a prediction, a loss or a gradient; the message names it and the remedy."""
+
+
+class PPOTrainer:
+    """Updates a policy by PPO; one `step` per batch of its own responses.
+
+    Everything random (the order of rows, the value head's dropout) comes from `seed`. With `skip_first_token` the first
+    generated token takes no part, its reward included, as in the released code of arXiv:2403.06754.
+    """
+
+    def __init__(self, policy: Policy, settings: PPOSettings, *, seed: int, skip_first_token: bool = False) -> None:
+        for name in ("epochs", "mini_batch_size", "accumulation_steps"):
+            if getattr(settings, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(settings, name)}")
+        self.policy = policy
+        self.settings = settings
+        self.skip_first_token = skip_first_token
+        self.iteration = 0
+        self.generator = torch.Generator().manual_seed(seed)
+        self.kl_controller = AdaptiveKLController(
+            settings.initial_kl_coef, target=settings.target_kl, horizon=settings.kl_horizon
+        )
+        self.parameters = list(policy.trainable_parameters())
+        self.optimizer = torch.optim.Adam(self.parameters, lr=settings.learning_rate, fused=True)
+
+    def step(self, batch: TokenBatch, rewards: Tensor) -> dict[str, float]:
+        """Learn from one batch of responses that the policy, as it is now, has sampled.
+
+        Args:
+            batch: B prompts and responses.
+            rewards: [B, T], without KL penalty, which is added here; ignored where the response mask is False.
+        Returns:
+            kl: mean over responses of the summed signed log-ratio to the reference, nats, before the update;
+            kl_coef: the coefficient this batch was penalised with; negative_kl: 1 if kl is below 0, else 0;
+            entropy: mean per token, nats, before the update; explained_variance: of the returns by the old values;
+            policy_loss, value_loss (unweighted), clip_fraction, ratio_mean: means over the tokens of all passes;
+            approx_kl: the signed divergence from the sampling policy, nats per token, that early stopping reads;
+            grad_norm: mean over optimiser steps, before clipping; epochs: passes made; skipped_mini_batches: how many
+            the ratio guard left out; seconds_update: duration of the whole step.
+        Raises:
+            ValueError: rewards and responses differ in shape.
+            NonFiniteError: a reward, prediction, loss or gradient is NaN or infinite. No optimiser step is made with
+                it, but earlier ones of the same batch stay: go on from a checkpoint.
+        """
+        started = time.perf_counter()
+        if rewards.shape != batch.response_mask.shape:
+            raise ValueError(
+                f"rewards {tuple(rewards.shape)} must have the responses' shape {tuple(batch.response_mask.shape)}"
+            )
+        self._check("rewards", rewards, batch.response_mask, "check what the scorers return for these responses")
+        batch = batch.rows(torch.arange(len(batch), device=rewards.device))
+        rewards = rewards[:, : batch.response_mask.shape[1]].float()
+        experience, metrics = self._experience(batch, rewards)
+        with self._value_dropout():
+            totals = self._update(experience)
+        self.kl_controller.update(metrics["kl"], len(batch))
+        self.iteration += 1
+        return metrics | totals.metrics() | {"seconds_update": time.perf_counter() - started}
+
+    def _experience(self, batch: TokenBatch, rewards: Tensor) -> tuple[Experience, dict[str, float]]:
+        """Predictions before the update, dropout off, and the advantages of the penalised rewards."""
+        mask = batch.response_mask.clone()
+        if self.skip_first_token:
+            mask[:, 0] = False
+        log_probs, values, entropy, reference = self._predictions(batch)
+        self._check("log-probabilities", log_probs, mask, self._divergence_remedy())
+        self._check("values", values, mask, self._divergence_remedy())
+        self._check("reference log-probabilities", reference, mask, "check the SFT checkpoint and its dtype")
+        log_ratios = log_ratio(log_probs, reference)
+        coefficient = self.kl_controller.coefficient
+        advantages, returns = gae(
+            rewards - coefficient * log_ratios,
+            values,
+            mask,
+            gamma=self.settings.gamma,
+            lam=self.settings.gae_lambda,
+        )
+        kl = response_kl(log_ratios, mask)
+        metrics = {
+            "kl": kl,
+            "kl_coef": coefficient,
+            "negative_kl": float(kl < 0),
+            "entropy": float(masked_mean(entropy, mask)),
+            "explained_variance": explained_variance(values, returns, mask),
+        }
+        return Experience(batch, mask, log_probs, values, whiten(advantages, mask), returns), metrics
+
+    @torch.no_grad()
+    def _predictions(self, batch: TokenBatch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Log-probabilities, values, entropies and reference log-probabilities, each [B, T], rows of a length together.
+
+        Chunks have the size of mini-batches and keep the rows' order inside, so that a mini-batch that is the whole
+        batch repeats exactly this computation and its first ratio is exactly 1.
+        """
+        results = tuple(torch.zeros(batch.response_mask.shape, device=batch.response_mask.device) for _ in range(4))
+        lengths = batch.prompt_mask.sum(dim=1) + batch.response_mask.sum(dim=1)
+        self.policy.eval()
+        for index in lengths.argsort(stable=True).split(self.settings.mini_batch_size):
+            rows = index.sort().values
+            chunk = batch.rows(rows)
+            outputs = self.policy(chunk)
+            parts = (outputs.log_probs, outputs.values, outputs.entropy, self.policy.reference_log_probs(chunk))
+            for result, part in zip(results, parts, strict=True):
+                result[rows, : part.shape[1]] = part.float()
+        return results
+
+    def _update(self, experience: Experience) -> UpdateTotals:
+        """Epochs over the batch in fresh orders, until the policy has moved too far."""
+        totals = UpdateTotals()
+        device = experience.mask.device
+        for _ in range(self.settings.epochs):
+            order = torch.randperm(len(experience.batch), generator=self.generator)
+            mini_batches = order.split(self.settings.mini_batch_size)
+            for first in range(0, len(mini_batches), self.settings.accumulation_steps):
+                group = mini_batches[first : first + self.settings.accumulation_steps]
+                self._optimizer_step([experience.rows(index.sort().values.to(device)) for index in group], totals)
+            totals.epochs += 1
+            if totals.approx_kl > EARLY_STOP_FACTOR * self.settings.early_stop_kl:
+                break
+        return totals
+
+    def _optimizer_step(self, group: list[Experience], totals: UpdateTotals) -> None:
+        """One step from a group of mini-batches, by the mean loss over all their tokens.
+
+        The released code averages the mini-batches' means instead, which weighs tokens of short mini-batches more and
+        makes the result depend on how the group is cut.
+        """
+        tokens = sum(int(part.mask.sum()) for part in group)
+        self.optimizer.zero_grad()
+        learned = [self._accumulate(part, tokens, totals) for part in group]
+        if not any(learned):
+            return
+        limit = self.settings.max_grad_norm
+        norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, float("inf") if limit is None else limit))
+        self._check("gradient norm", torch.tensor(norm), None, self._divergence_remedy())
+        totals.grad_norms.append(norm)
+        self.optimizer.step()
+
+    def _accumulate(self, part: Experience, tokens: int, totals: UpdateTotals) -> bool:
+        """Add a mini-batch's share of the gradient of the mean over `tokens`; False if it was left out."""
+        settings = self.settings
+        count = int(part.mask.sum())
+        if count == 0:
+            return False
+        outputs = self.policy(part.batch)
+        losses, ratios, clipped = policy_losses(
+            outputs.log_probs, part.log_probs, part.advantages, clip_range=settings.clip_range
+        )
+        ratio = float(masked_mean(ratios.detach(), part.mask))
+        totals.approx_kl = float(signed_kl(outputs.log_probs.detach(), part.log_probs, part.mask))
+        if ratio > settings.max_ratio:
+            totals.skipped += 1
+            return False
+        value_part = value_losses(outputs.values, part.values, part.returns, clip_range=settings.value_clip_range)
+        policy_loss, value_loss = masked_sum(losses, part.mask), masked_sum(value_part, part.mask)
+        self._check("policy loss", policy_loss.detach(), None, self._divergence_remedy())
+        self._check("value loss", value_loss.detach(), None, self._divergence_remedy())
+        ((policy_loss + settings.value_weight * value_loss) / tokens).backward()
+        totals.tokens += count
+        totals.sums["policy_loss"] += policy_loss.item()
+        totals.sums["value_loss"] += value_loss.item()
+        totals.sums["clip_fraction"] += (clipped & part.mask).sum().item()
+        totals.sums["ratio_mean"] += ratio * count
+        return True
+
+    @contextmanager
+    def _value_dropout(self) -> Iterator[None]:
+        """Let the value head's dropout act, drawn from the trainer's seed; torch's own random state is left as it was.
+
+        An adapter's dropout stays off: it would make the first ratio differ from 1.
+        """
+        device = self.parameters[0].device
+        seed = int(torch.randint(2**62, (), generator=self.generator))
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.default_generator.manual_seed(seed)
+            if device.type == "cuda":
+                with torch.cuda.device(device):
+                    torch.cuda.manual_seed(seed)
+            self.policy.eval()
+            self.policy.value_head.train()
+            try:
+                yield
+            finally:
+                self.policy.eval()
+
+    def save(self, directory: str | Path) -> None:
+        """Write all that a resumed run needs to `directory`: trained weights, optimiser, KL coefficient, generator.
+
+        The file is complete or absent. Frozen weights are not in it; the policy is rebuilt as it was at first.
+        """
+        state = {
+            "settings": self._identity(),
+            "iteration": self.iteration,
+            "kl_coef": self.kl_controller.coefficient,
+            "generator": self.generator.get_state(),
+            "optimizer": self.optimizer.state_dict(),
+            "parameters": [parameter.detach().cpu() for parameter in self.parameters],
+        }
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        write_atomically(Path(directory) / STATE, buffer.getvalue())
+
+    def load(self, directory: str | Path) -> None:
+        """Continue from what `save` wrote; the policy must have been built as it was for the saved trainer.
+
+        Raises:
+            ValueError: the file is missing or damaged, or belongs to other settings or another network.
+        """
+        path = Path(directory) / STATE
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            saved, shapes = state["settings"], [tuple(parameter.shape) for parameter in state["parameters"]]
+        except FileNotFoundError:
+            raise ValueError(f"{path}: no such checkpoint; start the run afresh") from None
+        except Exception as error:  # torch raises many kinds for a damaged file
+            raise ValueError(f"{path} cannot be read ({error}); delete it and start the run afresh") from error
+        for name, value in self._identity().items():
+            if saved.get(name) != value:
+                raise ValueError(
+                    f"{path} was written with {name} {saved.get(name)}, not {value}; use that or start the run afresh"
+                )
+        if shapes != [tuple(parameter.shape) for parameter in self.parameters]:
+            raise ValueError(f"{path} holds weights of another network; build the policy as for the saved run")
+        with torch.no_grad():
+            for parameter, value in zip(self.parameters, state["parameters"], strict=True):
+                parameter.copy_(value)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.generator.set_state(state["generator"])
+        self.kl_controller.coefficient = state["kl_coef"]
+        self.iteration = state["iteration"]
+
+    def _identity(self) -> dict[str, float | bool | None]:
+        """The settings that decide what a step does."""
+        settings = {name: value for name, value in asdict(self.settings).items() if name not in NOT_RESUMED}
+        return settings | {"skip_first_token": self.skip_first_token}
+
+    def _divergence_remedy(self) -> str:
+        return (
+            f"lower learning_rate (now {self.settings.learning_rate}), set max_grad_norm "
+            f"(now {self.settings.max_grad_norm}) or use a wider dtype, and go on from the last checkpoint"
+        )
+
+    def _check(self, name: str, tensor: Tensor, mask: Tensor | None, remedy: str) -> None:
+        """Raise `NonFiniteError` if `tensor` is NaN or infinite anywhere, or anywhere `mask` is True."""
+        bad = ~torch.isfinite(tensor)
+        if mask is not None:
+            bad &= mask
+        if not bool(bad.any()):
+            return
+        place = ""
+        if tensor.ndim == 2:
+            row, token = bad.nonzero()[0].tolist()
+            place = f" in {int(bad.sum())} places, first in row {row} at token {token}"
+        raise NonFiniteError(f"PPO iteration {self.iteration}: {name} not finite{place}; {remedy}")
