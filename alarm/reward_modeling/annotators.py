@@ -51,7 +51,7 @@ def choose(
         generator: two numbers per pair are drawn from it, so the first judgements do not depend on how many follow.
     Raises:
         ValueError: qualities of different shapes or not finite, or a setting out of its range.
-    Source: Bradley and Terry (1952); noise as in arXiv:2401.06080, section 2.1, where labels contradict the true ranking.
+    Source: the Bradley-Terry model that reward models are fitted with (arXiv:2403.06754, section 3.1).
     """
     a, b = np.asarray(quality_a, dtype=np.float64), np.asarray(quality_b, dtype=np.float64)
     if a.ndim != 1 or a.shape != b.shape:

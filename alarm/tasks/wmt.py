@@ -1,0 +1,118 @@
+"""Translation into English from parallel text: Multi30k, WMT news, or the generated world in the same files."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+from alarm.files import sha256_of
+from alarm.registry import unknown_name
+from alarm.tasks.base import SPLITS, Example, Task
+from alarm.tasks.parallel_text import find_text, read_parallel
+from alarm.text.chrf import sentence_chrf
+
+_STEMS = {"sft": "train", "train": "train", "dev": "val", "test": "test_2016_flickr"}
+_GOLD = {"world": "gold translation quality", "chrf": "sentence chrF / 100"}
+
+
+class WMT(Task):
+    """Translate a sentence. Splits `sft` and `train` are the training set, as in the paper.
+
+    Training pairs whose source also stands in the dev or test file are left out (Multi30k has some), and so are later
+    copies of a source inside one file, so that no prompt occurs twice.
+
+    Args:
+        directory: holds train, val and test_2016_flickr, each with a language ending, gzipped or not; a file is read
+            when its split is first asked for.
+        gold: "world" parses generated captions; "chrf" compares with the reference and works for any text.
+        sft_examples: how many of the training pairs `sft` has; None for all.
+        prefix: put before the source in prompts, e.g. "translate German to English: " for pretrained T5 models.
+        lines: line counts the files must have, by name without language, e.g. `MULTI30K_LINES`.
+        source: language ending of the source files.
+        target: language ending of the target files.
+    Raises:
+        ValueError: an unknown kind of gold quality, or sft_examples below 1.
+    """
+
+    name = "wmt"
+    description = "translation into English, in the parallel line files of WMT"
+    aspects = ("grammar", "confidence", "readability", "length")
+
+    def __init__(
+        self,
+        directory: Path | str,
+        *,
+        gold: str = "world",
+        sft_examples: int | None = None,
+        prefix: str = "",
+        lines: Mapping[str, int] | None = None,
+        source: str = "de",
+        target: str = "en",
+    ) -> None:
+        if gold not in _GOLD:
+            raise ValueError(unknown_name("kind of gold quality", gold, _GOLD))
+        if sft_examples is not None and sft_examples < 1:
+            raise ValueError(f"sft_examples must be at least 1 or None for all, got {sft_examples}")
+        self.directory = Path(directory)
+        self.gold_kind = gold
+        self.gold_name = _GOLD[gold]
+        self.sft_examples = sft_examples
+        self.prefix = prefix
+        self.lines = dict(lines or {})
+        self.languages = (source, target)
+        self._files: dict[str, tuple[Example, ...]] = {}
+
+    def split(self, name: str) -> Sequence[Example]:
+        """One split; an example's `fields` hold its `source`, and its id is file and line, e.g. "val-17".
+
+        Raises:
+            ValueError: unknown split, or a file that is missing, damaged or does not fit the other language's.
+        """
+        if name not in SPLITS:
+            raise ValueError(unknown_name("split", name, SPLITS))
+        stem = _STEMS[name]
+        if stem not in self._files:
+            self._files[stem] = self._read(stem)
+        return self._files[stem][: self.sft_examples] if name == "sft" else self._files[stem]
+
+    def gold(self, examples: Sequence[Example], responses: Sequence[str]) -> list[float]:
+        """Gold quality in [0, 1]: see `alarm.tasks.worlds.caption_quality.Quality` for the generated world; for other
+        text sentence chrF against the reference, divided by 100.
+
+        Raises:
+            ValueError: a reference that is not the generated world's while gold is "world"; or lists of different
+                lengths.
+        """
+        if self.gold_kind == "chrf":
+            return [score / 100 for score in sentence_chrf(responses, [example.reference for example in examples])]
+        from alarm.tasks.worlds.caption_quality import gold_quality
+
+        return [gold_quality(example.reference, text) for example, text in zip(examples, responses, strict=True)]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over the names and bytes of the files, and over what decides prompts, sft and gold."""
+        digest = hashlib.sha256(f"{self.prefix}\n{self.sft_examples}\n{self.gold_kind}\n".encode())
+        for stem in sorted(set(_STEMS.values())):
+            for language in self.languages:
+                path = find_text(self.directory, f"{stem}.{language}")
+                if path is not None:
+                    digest.update(f"{path.name}\n{sha256_of(path)}\n".encode())
+        return digest.hexdigest()
+
+    def _read(self, stem: str) -> tuple[Example, ...]:
+        held_out: set[str] = set()
+        if stem == _STEMS["train"]:
+            held_out = {example.fields["source"] for name in ("dev", "test") for example in self.split(name)}
+        elif stem == _STEMS["dev"]:
+            held_out = {example.fields["source"] for example in self.split("test")}
+        source, target = self.languages
+        pairs = read_parallel(self.directory, stem, source=source, target=target, lines=self.lines.get(stem))
+        examples = []
+        for i, (text, reference) in enumerate(pairs, start=1):
+            if text not in held_out:
+                held_out.add(text)
+                examples.append(Example(f"{stem}-{i}", self.prefix + text, reference, {"source": text}))
+        return tuple(examples)
