@@ -36,7 +36,7 @@ class LongFormQA(Task):
         """`sft` is the part of `train` that supervised fine-tuning reads, as in the paper (its 1K of 3,853).
 
         Raises:
-            ValueError: unknown split, missing file, malformed record, or one question twice in a file.
+            ValueError: unknown split, missing file, malformed record, or one prompt twice in a file.
         """
         if name not in SPLITS:
             raise ValueError(f"unknown split {name!r}; known are {', '.join(SPLITS)}")

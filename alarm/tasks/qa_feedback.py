@@ -150,7 +150,7 @@ class _Row:
 
 
 def _rows(path: Path) -> Iterator[_Row]:
-    """The records of a file; JSON lines when its first line is an object by itself, else one JSON array."""
+    """The records of a file: JSON lines if its name says .jsonl, else one JSON array."""
     raw = path.read_bytes()
     try:
         text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8")

@@ -174,15 +174,16 @@ def write_world(directory: Path | str, *, seed: int, sizes: Mapping[str, int] = 
 
 def _rows(world: World, questions: Sequence[Question], count: int, rng: np.random.Generator) -> list[dict]:
     """`count` records with distinct prompts, going round the questions and drawing new passages each time."""
-    rows, seen, attempts = [], set(), 0
-    while len(rows) < count:
-        question = questions[attempts % len(questions)]
-        attempts += 1
-        if attempts > 20 * count + 100:
+    rows, seen, repeats = [], set(), 0
+    for question in itertools.cycle(questions):
+        if len(rows) == count:
+            break
+        if repeats == 1000:
             raise ValueError(f"the world has too few distinct prompts for a split of {count}; ask for smaller sizes")
         meant = world.meant(question, rng)
         passages = world.passages(question, meant, rng)
         text = policy_prompt(question.text, passages)
+        repeats = repeats + 1 if text in seen else 0
         if text not in seen:
             seen.add(text)
             rows.append(
