@@ -30,8 +30,8 @@ def test_the_estimate_is_what_a_slow_loop_over_the_same_draws_gives():
     data = table(3, 7)
     resamples = 50
     generator = np.random.default_rng(4)
-    prompts = generator.multinomial(7, np.full(7, 1 / 7), size=resamples)
-    seeds = generator.multinomial(2, np.full(3, 1 / 3), size=resamples)
+    seeds = [np.bincount(drawn, minlength=3) for drawn in generator.integers(3, size=(resamples, 2))]
+    prompts = [np.bincount(drawn, minlength=7) for drawn in generator.integers(7, size=(resamples, 7))]
 
     def rate(prompt_counts, seed_counts):
         total = 0.0

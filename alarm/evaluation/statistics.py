@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-RESAMPLES = 4000
+RESAMPLES = 10_000
 LEVEL = 0.05
 """Significance level after Holm's correction."""
 
@@ -129,11 +130,22 @@ def _mean_over_seeds(values: NDArray, seeds: NDArray) -> NDArray:
     return (values * seeds).sum(axis=1) / seeds.sum(axis=1)
 
 
+@lru_cache(maxsize=4)
+def _draws(seeds: int, prompts: int, seed: int, resamples: int) -> tuple[NDArray, NDArray]:
+    """How often each seed [R, S] and each prompt [R, P] is drawn; kept, since comparisons share them."""
+    generator = np.random.default_rng(seed)
+    return _counts(generator, max(1, seeds - 1), seeds, resamples), _counts(generator, prompts, prompts, resamples)
+
+
+def _counts(generator: np.random.Generator, draws: int, size: int, resamples: int) -> NDArray[np.float64]:
+    """[R, size]: of `draws` draws with replacement, how many fell on each of `size` items."""
+    items = generator.integers(size, size=(resamples, draws)) + size * np.arange(resamples)[:, None]
+    return np.bincount(items.ravel(), minlength=resamples * size).reshape(resamples, size).astype(np.float64)
+
+
 def _bootstrap(statistic: Statistic, shape: tuple[int, int], *, null: float, seed: int, resamples: int) -> Estimate:
     seeds, prompts = shape
-    generator = np.random.default_rng(seed)
-    drawn_prompts = generator.multinomial(prompts, np.full(prompts, 1 / prompts), size=resamples).astype(np.float64)
-    drawn_seeds = generator.multinomial(max(1, seeds - 1), np.full(seeds, 1 / seeds), size=resamples).astype(np.float64)
+    drawn_seeds, drawn_prompts = _draws(seeds, prompts, seed, resamples)
     drawn = statistic(drawn_seeds, drawn_prompts)
     value = float(statistic(np.ones((1, seeds)), np.ones((1, prompts)))[0])
     low, high = np.percentile(drawn, [2.5, 97.5])

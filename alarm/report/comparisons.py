@@ -1,0 +1,111 @@
+"""Measured comparisons of a table: win rates over aligned runs with intervals, Holm's correction and verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from alarm.evaluation.statistics import Estimate, bootstrap_mean, bootstrap_win_rate, holm, verdict
+from alarm.evaluation.win_rates import outcomes, spread, win_rate
+from alarm.report.published import Number
+from alarm.report.runs import TaskRuns
+from alarm.report.tables import Cell
+
+BOOTSTRAP_SEED = 0
+
+
+def win_cell(runs: TaskRuns, row: str, opponents: Sequence[str], score: str, published: Number | None) -> Cell:
+    """Win rate of one run over one or several others, averaged per seed; its p value is not yet corrected.
+
+    Opponents without any finished run are left out, and named in the cell.
+    """
+    present = [name for name in opponents if runs.finished.get(name)]
+    absent = [name for name in opponents if name not in present]
+    if not runs.finished.get(row) or not present:
+        return Cell(published=published, missing=_no_runs([row, *opponents], runs))
+    aligned = runs.aligned([row, *present], score)
+    if not aligned.seeds or not aligned.ids:
+        what = "a common seed" if not aligned.seeds else f"a common prompt with {runs.label(score)}"
+        return Cell(published=published, missing=what)
+    better = runs.higher_is_better(score)
+    rates = [
+        np.mean([win_rate(aligned.scores[row][s], aligned.scores[o][s], higher_is_better=better).rate for o in present])
+        for s in range(len(aligned.seeds))
+    ]
+    tables = [outcomes(aligned.scores[row], aligned.scores[o], higher_is_better=better) for o in present]
+    gaps = [f"no run of {name}" for name in absent]
+    gaps += [f"seed {s}" for s in runs.seeds if s not in aligned.seeds]
+    if aligned.undefined:
+        gaps.append(f"{aligned.undefined} prompts with a NaN score")
+    return Cell(
+        measured=spread(rates),
+        estimate=bootstrap_win_rate(tables, seed=BOOTSTRAP_SEED),
+        published=published,
+        missing=", ".join(gaps) or None,
+    )
+
+
+def difference(runs: TaskRuns, row: str, baseline: str, score: str) -> Estimate | None:
+    """Mean paired difference of two runs' scores; None where they share no seed or prompt."""
+    if row == baseline or not (runs.finished.get(row) and runs.finished.get(baseline)):
+        return None
+    aligned = runs.aligned([row, baseline], score)
+    if not aligned.seeds or not aligned.ids:
+        return None
+    return bootstrap_mean(aligned.scores[row] - aligned.scores[baseline], seed=BOOTSTRAP_SEED)
+
+
+def gain_over_sft(runs: TaskRuns, row: str, score: str) -> tuple[list[float], Estimate] | None:
+    """Per seed, the mean paired gain of a run over the SFT policy, and its interval; None without SFT responses."""
+    before = runs.sft_scores(score)
+    if not before or not runs.finished.get(row):
+        return None
+    aligned = runs.aligned([row], score)
+    shared = [i for i, name in enumerate(aligned.ids) if np.isfinite(before.get(name, np.nan))]
+    if not shared or not aligned.seeds:
+        return None
+    gains = aligned.scores[row][:, shared] - np.array([before[aligned.ids[i]] for i in shared])
+    return gains.mean(axis=1).tolist(), bootstrap_mean(gains, seed=BOOTSTRAP_SEED)
+
+
+def correct(
+    groups: Sequence[dict[tuple[str, str], Cell]], *, null: float = 50.0, mirrored: bool = False
+) -> list[dict[tuple[str, str], Cell]]:
+    """The same cells with p values corrected over all groups together (Holm), and verdicts given.
+
+    Args:
+        groups: (row, column) to cell with an uncorrected p value, one group per block of a table.
+        null: value of a comparison without effect.
+        mirrored: (a, b) and (b, a) are one comparison, counted once.
+    """
+
+    def identity(group: int, key: tuple[str, str]) -> tuple:
+        return (group, *(sorted(key) if mirrored else key))
+
+    raw = {
+        identity(number, key): cell.estimate.p
+        for number, cells in enumerate(groups)
+        for key, cell in cells.items()
+        if cell.estimate is not None
+    }
+    corrected = dict(zip(raw, holm(list(raw.values())), strict=True))
+    return [
+        {key: _judged(cell, corrected.get(identity(number, key)), null) for key, cell in cells.items()}
+        for number, cells in enumerate(groups)
+    ]
+
+
+def _judged(cell: Cell, p: float | None, null: float) -> Cell:
+    if cell.estimate is None or p is None:
+        return cell
+    effect = cell.published_effect or cell.published
+    words = None
+    if effect is not None:
+        words = verdict(cell.estimate.value, p, effect.mean, published_sd=effect.sd or 0.0, null=null)
+    return replace(cell, estimate=replace(cell.estimate, p=p), verdict=words)
+
+
+def _no_runs(names: Sequence[str], runs: TaskRuns) -> str:
+    return "no run of " + ", ".join(name for name in names if not runs.finished.get(name))

@@ -1,0 +1,145 @@
+"""Tables 2 and 4 of arXiv:2403.06754 (means on the test split), and gold quality before and after PPO."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from alarm.evaluation.win_rates import Spread, spread
+from alarm.report.captions import compared_with_paper, origin
+from alarm.report.comparisons import correct, difference, gain_over_sft
+from alarm.report.published import PAPER_TASKS, Number, Published
+from alarm.report.runs import LENGTH, TaskRuns, mixtures
+from alarm.report.tables import Block, Cell, Table
+from alarm.report.win_tables import GOLD, INTERVALS, missing_runs
+
+SFT_ROW = "SFT policy"
+BASELINE = "holistic_only"
+"""What the differences of the means tables are taken against."""
+CORPUS_LABELS = {"bleu": "BLEU", "chrf": "chrF", "ter": "TER"}
+
+
+def means_table(runs: TaskRuns, published: Published) -> Table:
+    """Table 2 or 4: mean holistic reward, selected aspect, gold quality, length and corpus metrics per method."""
+    paper = PAPER_TASKS.get(runs.task)
+    columns = {"holistic": "holistic", "aspect": runs.aspect, "gold": GOLD, "length": LENGTH}
+    columns = {column: score for column, score in columns.items() if score and _recorded(runs, score)}
+    cells: dict[tuple[str, str], Cell] = {}
+    for column, score in columns.items():
+        digits = 1 if column == "length" else 4 if column == "aspect" else 3
+        comparable = column != "aspect" or (paper is not None and runs.aspect == paper.aspect)
+        for row in runs.methods:
+            cells[row, column] = _mean_cell(runs, row, column, score, digits, published if comparable else None)
+        before = runs.sft_mean(score)
+        if before is not None:
+            cells[SFT_ROW, column] = Cell(Spread(before, None, 1), digits=digits, show_count=False)
+    (cells,) = correct([cells], null=0.0)
+    metrics, signatures = corpus_metrics(runs)
+    for metric in metrics:
+        for row in runs.methods:
+            values = [
+                _corpus_score(r.metrics.get("corpus", {}).get(metric)) for r in runs.finished.get(row, {}).values()
+            ]
+            values = [value for value in values if value is not None]
+            cells[row, metric] = Cell(spread(values)) if values else Cell(missing=f"no {metric} of {row}")
+    labels = {c: _label(runs, score) for c, score in columns.items()} | {m: CORPUS_LABELS.get(m, m) for m in metrics}
+    caption = [
+        "Means over the test prompts; mean ± sd over n seeds (sample sd). The holistic reward is z-normalised over "
+        "samples of the SFT policy.",
+        f"Second line: difference from {BASELINE} on the same prompts. {INTERVALS.format(family='this table')}",
+        f"Verdict: the difference's direction from {BASELINE}; `not distinguishable` where ours is not significant or "
+        "the published difference is 0.",
+        *(f"{CORPUS_LABELS.get(metric, metric)}: `{signature}`." for metric, signature in signatures.items()),
+        *compared_with_paper(runs.task, runs.scale, runs.label(GOLD)),
+    ]
+    if runs.aspect == "grammar":
+        caption.append("Grammar errors are counted per whitespace word here, per token in the paper.")
+    number = f"Table {paper.table_numbers[1]}: means" if paper else "Means"
+    return Table(
+        name=f"table{paper.table_numbers[1]}_{runs.task}_means" if paper else f"{runs.task}_means",
+        title=f"{number} in {runs.task}",
+        caption=[*caption, *origin(runs.scale, runs.records), *mixtures(runs)],
+        blocks=[Block("", "method", [SFT_ROW, *runs.methods], [*columns, *metrics], cells, labels)],
+        missing=missing_runs(runs, runs.methods),
+    )
+
+
+def gold_table(runs: TaskRuns) -> Table:
+    """Gold quality of each method before and after PPO, with the gain's interval, ablation runs included."""
+    rows = list(dict.fromkeys([*runs.methods, *runs.variants.values()]))
+    cells: dict[tuple[str, str], Cell] = {}
+    for row in rows:
+        after = runs.means(row, GOLD)
+        before = runs.sft_mean(GOLD)
+        if before is not None:
+            cells[row, "before"] = Cell(Spread(before, None, 1), digits=3, show_count=False)
+        if not after:
+            cells[row, "after"] = cells[row, "gain"] = Cell(missing=f"no run of {row}")
+            continue
+        cells[row, "after"] = Cell(spread(after), digits=3)
+        gain = gain_over_sft(runs, row, GOLD)
+        if gain:
+            cells[row, "gain"] = Cell(spread(gain[0]), gain[1], digits=3)
+        elif before is not None:
+            cells[row, "gain"] = Cell(
+                spread([value - before for value in after]), digits=3, missing="interval (no SFT responses on record)"
+            )
+    (cells,) = correct([cells], null=0.0)
+    return Table(
+        name=f"gold_quality_{runs.task}",
+        title=f"Gold quality before and after PPO in {runs.task}",
+        caption=[
+            f"{runs.label(GOLD)} of greedy test responses; mean ± sd over n seeds. Before: the SFT policy.",
+            INTERVALS.format(family="this table"),
+            *origin(runs.scale, runs.records),
+            *mixtures(runs),
+        ],
+        blocks=[Block("", "method", rows, ["before", "after", "gain"], cells)],
+        missing=missing_runs(runs, rows),
+    )
+
+
+def corpus_metrics(runs: TaskRuns) -> tuple[list[str], dict[str, str]]:
+    """Names of the corpus metrics on record, and their signatures."""
+    names: list[str] = []
+    signatures: dict[str, str] = {}
+    for record in runs.records:
+        for name, value in record.metrics.get("corpus", {}).items():
+            if _corpus_score(value) is None:
+                continue
+            if name not in names:
+                names.append(name)
+            if isinstance(value, Mapping) and value.get("signature"):
+                signatures[name] = str(value["signature"])
+    return names, signatures
+
+
+def _mean_cell(runs: TaskRuns, row: str, column: str, score: str, digits: int, published: Published | None) -> Cell:
+    number = published.mean(runs.task, row, column) if published else None
+    values = runs.means(row, score)
+    if not values:
+        return Cell(published=number, missing=f"no run of {row}", digits=digits)
+    base = published.mean(runs.task, BASELINE, column) if published else None
+    gaps = [f"seed {seed}" for seed in runs.missing_seeds(row)]
+    return Cell(
+        spread(values),
+        difference(runs, row, BASELINE, score),
+        effect_name=f"against {BASELINE}",
+        published=number,
+        published_effect=Number(number.mean - base.mean) if number and base else None,
+        missing=", ".join(gaps) or None,
+        digits=digits,
+    )
+
+
+def _recorded(runs: TaskRuns, score: str) -> bool:
+    return score == LENGTH or any(score in record.directions for record in runs.records)
+
+
+def _label(runs: TaskRuns, score: str) -> str:
+    return "length in tokens" if score == LENGTH else runs.label(score)
+
+
+def _corpus_score(value: Any) -> float | None:
+    score = value.get("score") if isinstance(value, Mapping) else value
+    return float(score) if isinstance(score, (int, float)) else None

@@ -1,0 +1,104 @@
+"""All tables and figures of a scale, from its records alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from alarm.files import write_atomically
+from alarm.report.captions import origin, origin_of
+from alarm.report.figures import curves_figure, selection_figure
+from alarm.report.mean_tables import gold_table, means_table
+from alarm.report.published import Published
+from alarm.report.runs import TaskRuns, mixtures, read_runs
+from alarm.report.selection_tables import figure_stem, selection_table, setup_table
+from alarm.report.tables import Table
+from alarm.report.win_tables import ablation_table, win_rate_table
+
+
+def render(results: Path | str, scale: str) -> list[Path]:
+    """Write `tables/*.md`, `tables/*.csv`, `figures/*.png` and `README.md` below `<results>/<scale>`.
+
+    Runs on CPU and on GPU get tables of their own, so that their numbers never share a column.
+
+    Returns:
+        The written files, `README.md` last.
+    Raises:
+        RecordError: there are no records, or one of them cannot be read; nothing is written then.
+    """
+    results = Path(results)
+    groups = read_runs(results, scale)
+    published = Published.read(results)
+    tables: list[Table] = []
+    for kind in sorted({runs.hardware_kind for runs in groups}):
+        of_kind = [runs for runs in groups if runs.hardware_kind == kind]
+        made = [table for runs in of_kind for table in _task_tables(runs, published)]
+        made.append(ablation_table(of_kind, published))
+        tables += [_named(table, kind) for table in made]
+    tasks = {runs.task: runs for runs in groups}
+    for runs in tasks.values():
+        if runs.selection:
+            tables.append(selection_table(runs.selection, published))
+        if runs.setup:
+            tables.append(setup_table(runs.setup))
+    tables.sort(key=lambda table: (_order(table.name), table.name))
+
+    folder = results / scale
+    paths = []
+    for table in tables:
+        paths.append(write_atomically(folder / "tables" / f"{table.name}.md", table.markdown()))
+        paths.append(write_atomically(folder / "tables" / f"{table.name}.csv", table.csv()))
+    figures = _figures(groups, tasks.values(), published, folder / "figures")
+    readme = _readme(scale, groups, tables, figures)
+    return [*paths, *figures, write_atomically(folder / "README.md", readme)]
+
+
+def _task_tables(runs: TaskRuns, published: Published) -> list[Table]:
+    return [win_rate_table(runs, published), means_table(runs, published), gold_table(runs)]
+
+
+def _named(table: Table, kind: str) -> Table:
+    """A table of GPU runs says so in its name and title."""
+    return table if kind == "cpu" else replace(table, name=f"{table.name}_gpu", title=f"{table.title} (GPU)")
+
+
+def _figures(groups: Sequence[TaskRuns], tasks, published: Published, folder: Path) -> list[Path]:
+    paths = []
+    for runs in tasks:
+        if runs.selection:
+            footer = origin_of(runs.scale, [runs.selection.environment])
+            path = folder / f"{figure_stem(runs.task)}_selection.png"
+            paths.append(selection_figure(runs.selection, published, path, _plain(footer)))
+    for runs in groups:
+        suffix = "" if runs.hardware_kind == "cpu" else "_gpu"
+        path = folder / f"curves_{runs.task}{suffix}.png"
+        paths.append(curves_figure(runs, path, _plain(origin(runs.scale, runs.records))))
+    return paths
+
+
+def _order(name: str) -> int:
+    """The paper's tables first, then gold quality, the figures' numbers, and the rest."""
+    prefixes = ("table", "gold", "figure")
+    return next((place for place, prefix in enumerate(prefixes) if name.startswith(prefix)), len(prefixes))
+
+
+def _plain(sentences: Sequence[str]) -> str:
+    return "\n".join(sentences).replace("`", "")
+
+
+def _readme(scale: str, groups: Sequence[TaskRuns], tables: Sequence[Table], figures: Sequence[Path]) -> str:
+    parts = [
+        f"# Results at scale `{scale}`",
+        f"Made from the records in [records](records) by `python -m alarm tables --scale {scale}`; do not edit. "
+        "Each table is also a CSV file with every number at full precision in [tables](tables).",
+    ]
+    failed = [f"{r.task} {r.run_name} seed {r.seed}: {r.error}" for runs in groups for r in runs.failed]
+    warnings = [sentence for runs in groups for sentence in mixtures(runs)]
+    if failed or warnings:
+        lines = [f"- {line}" for line in [*(f"failed run: {line}" for line in failed), *warnings]]
+        parts.append("## Attention\n\n" + "\n".join(lines))
+    parts += [table.markdown(level=2).rstrip("\n") for table in tables]
+    parts.append("## Figures")
+    parts += [f"![{path.stem.replace('_', ' ')}](figures/{path.name})" for path in figures]
+    return "\n\n".join(parts) + "\n"

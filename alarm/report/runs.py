@@ -1,0 +1,201 @@
+"""The records of one task, aligned: the same prompts and seeds for every method that is compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alarm.records import (
+    Generation,
+    RunRecord,
+    SelectionRecord,
+    SetupRecord,
+    generations_of,
+    read_generations,
+    read_records,
+    read_selection,
+    read_setup,
+    records_folder,
+    selection_path,
+    setup_path,
+    sft_generations_path,
+)
+from alarm.report.published import PAPER_METHODS
+
+VARIED_METHOD = "alarm"
+"""The method whose choice of aspect Table 5 varies."""
+LENGTH = "length_tokens"
+"""The response's length in tokens, as a score; the aspect `length` is another, counted in words."""
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """Scores [S, P] per run on the seeds and prompts that all of these runs have."""
+
+    scores: dict[str, NDArray]
+    seeds: tuple[int, ...]
+    ids: tuple[str, ...]
+    undefined: int
+    """Prompts left out because a score is NaN in one of the runs."""
+
+
+@dataclass
+class TaskRuns:
+    """All runs of one task at one scale on one kind of hardware."""
+
+    task: str
+    scale: str
+    hardware_kind: str
+    records: list[RunRecord]
+    selection: SelectionRecord | None = None
+    setup: SetupRecord | None = None
+    sft: dict[str, Generation] | None = None
+    """Greedy test responses of the SFT policy by prompt id."""
+    _generations: dict[tuple[str, int], dict[str, Generation]] = field(default_factory=dict)
+
+    @property
+    def finished(self) -> dict[str, dict[int, RunRecord]]:
+        """Run name to seed to record, without the runs that failed."""
+        runs: dict[str, dict[int, RunRecord]] = {}
+        for record in self.records:
+            if record.error is None:
+                runs.setdefault(record.run_name, {})[record.seed] = record
+        return runs
+
+    @property
+    def failed(self) -> list[RunRecord]:
+        return [record for record in self.records if record.error is not None]
+
+    @property
+    def seeds(self) -> list[int]:
+        return sorted({record.seed for record in self.records})
+
+    @property
+    def methods(self) -> list[str]:
+        """Rows of the method tables: the paper's four, present or not, then all others but Table 5's variants."""
+        others = {r.run_name for r in self.records if not (r.method == VARIED_METHOD and r.aspect_given)}
+        return [*PAPER_METHODS, *sorted(others - set(PAPER_METHODS))]
+
+    @property
+    def variants(self) -> dict[str, str]:
+        """Aspect to the run of ALaRM that uses it."""
+        found = {}
+        for record in self.records:
+            if record.method == VARIED_METHOD and record.error is None:
+                found.setdefault(record.aspect, record.run_name)
+        order = list(self.selection.inconsistency) if self.selection else []
+        return {aspect: found[aspect] for aspect in [*order, *sorted(found.keys() - set(order))] if aspect in found}
+
+    @property
+    def aspect(self) -> str | None:
+        """The selected aspect."""
+        if self.selection:
+            return self.selection.selected
+        return next((r.aspect for r in self.records if r.method == VARIED_METHOD and not r.aspect_given), None)
+
+    def label(self, score: str) -> str:
+        """What a score is, as tables print it."""
+        for record in self.records:
+            if score in record.score_labels:
+                return record.score_labels[score]
+        return score.replace("_", " ")
+
+    def higher_is_better(self, score: str) -> bool:
+        for record in self.records:
+            if score in record.directions:
+                return record.directions[score]
+        raise ValueError(f"no record of {self.task} says which direction of {score} is better")
+
+    def missing_seeds(self, run: str) -> list[int]:
+        return [seed for seed in self.seeds if seed not in self.finished.get(run, {})]
+
+    def aligned(self, runs: Iterable[str], score: str) -> Aligned:
+        """Scores of these runs on their common seeds and prompts; both may turn out empty.
+
+        Prompts with a NaN score in any of the runs are left out of all, and counted.
+        """
+        runs = list(runs)
+        seeds = sorted(set.intersection(*(set(self.finished.get(run, {})) for run in runs)))
+        tables = [self._scores(run, seed, score) for run in runs for seed in seeds]
+        common = set.intersection(*map(set, tables)) if tables else set()
+        ids = tuple(i for i in sorted(common) if all(np.isfinite(table[i]) for table in tables))
+        values = np.array([[table[i] for i in ids] for table in tables], dtype=np.float64)
+        values = values.reshape(len(runs), len(seeds), len(ids))
+        return Aligned(dict(zip(runs, values, strict=True)), tuple(seeds), ids, len(common) - len(ids))
+
+    def means(self, run: str, score: str) -> list[float]:
+        """Per finished seed, the mean score over the prompts on which it is defined."""
+        values = [list(self._scores(run, seed, score).values()) for seed in sorted(self.finished.get(run, {}))]
+        return [float(np.nanmean(scores)) for scores in values if np.isfinite(scores).any()]
+
+    def sft_mean(self, score: str) -> float | None:
+        """The SFT policy's mean: of its responses where they are on record, else as a run's record states it."""
+        scores = [value for value in self.sft_scores(score).values() if np.isfinite(value)]
+        if scores:
+            return float(np.mean(scores))
+        stated = [record.metrics.get("sft", {}).get(score) for record in self.records]
+        return next((value for value in stated if value is not None), None)
+
+    def sft_scores(self, score: str) -> dict[str, float]:
+        """The SFT policy's score of each prompt, empty where its responses are not on record."""
+        return {g.id: _score(g, score) for g in (self.sft or {}).values() if score == LENGTH or score in g.scores}
+
+    def _scores(self, run: str, seed: int, score: str) -> dict[str, float]:
+        generations = self._generations_of(run, seed).values()
+        return {g.id: _score(g, score) for g in generations if score == LENGTH or score in g.scores}
+
+    def _generations_of(self, run: str, seed: int) -> dict[str, Generation]:
+        if (run, seed) not in self._generations:
+            self._generations[run, seed] = {g.id: g for g in generations_of(self.finished[run][seed])}
+        return self._generations[run, seed]
+
+
+def read_runs(results: Path, scale: str) -> list[TaskRuns]:
+    """Every task's runs at a scale, one entry per task and kind of hardware.
+
+    Raises:
+        RecordError: there are no records, or one of them cannot be read.
+    """
+    records = read_records(records_folder(results, scale))
+    groups: dict[tuple[str, str], list[RunRecord]] = {}
+    for record in records:
+        groups.setdefault((record.task, record.hardware_kind), []).append(record)
+    return [_task_runs(results, scale, task, kind, group) for (task, kind), group in sorted(groups.items())]
+
+
+def mixtures(runs: TaskRuns) -> list[str]:
+    """What differs between runs that ought to be alike, in sentences; such runs are not strictly comparable."""
+    found = []
+    for what, values in (
+        ("data", {r.data_fingerprint for r in runs.records}),
+        ("settings", {repr(_sorted(r.settings)) for r in runs.records}),
+    ):
+        if len(values) > 1:
+            found.append(f"The {runs.task} runs rest on {len(values)} different {what}; rerun the older ones.")
+    return found
+
+
+def _task_runs(results: Path, scale: str, task: str, kind: str, records: Sequence[RunRecord]) -> TaskRuns:
+    selection, setup = selection_path(results, scale, task), setup_path(results, scale, task)
+    sft = sft_generations_path(results, scale, task)
+    return TaskRuns(
+        task,
+        scale,
+        kind,
+        list(records),
+        selection=read_selection(selection) if selection.is_file() else None,
+        setup=read_setup(setup) if setup.is_file() else None,
+        sft={g.id: g for g in read_generations(sft)} if sft.is_file() else None,
+    )
+
+
+def _score(generation: Generation, score: str) -> float:
+    return float(generation.length) if score == LENGTH else generation.scores[score]
+
+
+def _sorted(value: object) -> object:
+    return sorted((k, repr(_sorted(v))) for k, v in value.items()) if isinstance(value, dict) else value
