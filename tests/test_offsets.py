@@ -70,7 +70,16 @@ def _words() -> PreTrainedTokenizerFast:
     return _fast(tokenizer)
 
 
-TOKENIZERS = {make.__name__: make() for make in (_metaspace_bpe, _byte_level, _unigram, _byte_fallback, _words)}
+def _word_pieces() -> PreTrainedTokenizerFast:
+    vocabulary = {piece: index for index, piece in enumerate([*SPECIAL, "one", "two", "##s", "##ly", ".", "n't", "'"])}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.Whitespace(), decoders.WordPiece()
+    return _fast(tokenizer)
+
+
+TOKENIZERS = {
+    make.__name__: make() for make in (_metaspace_bpe, _byte_level, _unigram, _byte_fallback, _word_pieces, _words)
+}
 every_tokenizer = pytest.mark.parametrize("name", TOKENIZERS)
 
 
@@ -191,6 +200,13 @@ def test_byte_fallback_by_hand() -> None:
     (text,), (offsets,) = decode_with_offsets(TOKENIZERS["_byte_fallback"], *_batch([row]))
     assert text == "w日a\ufffd\ufffdor"
     assert offsets == [(0, 1), (1, 2), (1, 2), (1, 2), (2, 3), (3, 4), (4, 5), (5, 7)]
+
+
+def test_a_space_that_the_decoder_strips_from_the_text_shifts_it() -> None:
+    row = _ids("_byte_fallback", "</s>", "<0x20>", "a", "▁w")
+    (text,), (offsets,) = decode_with_offsets(TOKENIZERS["_byte_fallback"], *_batch([row]))
+    assert text == "a w"
+    assert offsets == [(0, 0), (0, 0), (0, 1), (2, 3)]
 
 
 @every_tokenizer
