@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -61,9 +61,11 @@ class RunRecord:
     durations: Mapping[str, float]
     """Seconds by phase, e.g. rollout, scoring, update, evaluation, total."""
     history: Sequence[Mapping[str, Any]]
-    """One row per PPO iteration: iteration, reward, holistic, gold (None where not evaluated), kl, entropy, length."""
+    """One row per PPO iteration: iteration, reward, holistic, gold, kl, entropy, length, and whatever else was logged;
+    None where a number was not measured, as `dev_gold` between evaluations."""
     metrics: Mapping[str, Mapping[str, Any]]
-    """`test` and `sft`: means per score name and `length`; `corpus`: BLEU and the like with their signatures."""
+    """`test` and `sft`: means per score name, and of the length as `tokens`; `corpus`: metrics of a whole set of
+    responses, each with `name`, `value` and `signature`."""
     directions: Mapping[str, bool]
     """Score name to whether higher is better."""
     score_labels: Mapping[str, str]
@@ -289,7 +291,7 @@ def _read(path: Path, cls: type[AnyRecord]) -> AnyRecord:
 
 
 def _dump(value: Any, indent: int | None = None) -> str:
-    """JSON with NaN and infinities as null, which every reader of JSON understands."""
+    """JSON with dataclasses as objects, and with NaN and infinities as null, which every reader of JSON understands."""
     return json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
 
 
@@ -300,4 +302,4 @@ def _finite(value: Any) -> Any:
         return {str(key): _finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_finite(item) for item in value]
-    return value
+    return _finite(asdict(value)) if is_dataclass(value) else value

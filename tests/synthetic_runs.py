@@ -71,14 +71,15 @@ def run(task: str, method: str, seed: int, *, aspect: str | None = None, scale: 
             "iteration": i,
             "reward": shift * i + 0.1 * seed,
             "holistic": shift * i / 5 + 0.05 * seed,
-            "gold": 0.5 + 0.02 * shift * i + 0.01 * seed if i % 5 == 0 else None,
+            "gold": 0.4 + 0.02 * shift * i + 0.01 * seed,
+            "dev_gold": 0.5 + 0.02 * shift * i + 0.01 * seed if i % 5 == 0 else None,
             "kl": 0.1 * i,
             "entropy": 2 - 0.02 * i,
             "length": 12.0 + shift * i,
         }
         for i in range(21)
     ]
-    corpus = {"bleu": {"score": 30 + shift, "signature": "nrefs:1|tok:13a"}} if task == "wmt" else {}
+    corpus = {"bleu": {"name": "BLEU", "value": 30 + shift, "signature": "nrefs:1|tok:13a"}} if task == "wmt" else {}
     values = {
         "task": task,
         "method": method,

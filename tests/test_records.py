@@ -47,7 +47,7 @@ def record(**changes) -> RunRecord:
         "finished": "2026-01-01T00:01:00+00:00",
         "durations": {"total": 60.0},
         "history": [{"iteration": 0, "reward": 0.5, "gold": None}],
-        "metrics": {"test": {"gold": 0.5}, "sft": {"gold": 0.4}, "corpus": {}},
+        "metrics": {"test": {"gold": 0.5}, "sft": {"gold": 0.4}, "corpus": {"bleu": {"value": 30.0}}},
         "directions": {"gold": True},
         "score_labels": {"gold": "gold quality"},
     }

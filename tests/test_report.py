@@ -20,7 +20,16 @@ from alarm.report.published import PAPER_METHODS, PAPER_TASKS, Number, Published
 from alarm.report.render import render
 from alarm.report.runs import read_runs
 from alarm.report.tables import Cell
-from tests.synthetic_runs import ASPECTS, EFFECTS, ENVIRONMENT, run, write_experiment, write_run, write_shared
+from tests.synthetic_runs import (
+    ASPECTS,
+    EFFECTS,
+    ENVIRONMENT,
+    PAPER_TASK_NAMES,
+    run,
+    write_experiment,
+    write_run,
+    write_shared,
+)
 
 PUBLISHED = Path(__file__).resolve().parents[1] / "results" / "published" / "alarm.json"
 
@@ -335,10 +344,10 @@ def test_cells_print_spread_count_interval_and_verdict():
 
 def test_a_curve_is_mean_and_sd_over_seeds_where_a_value_is_on_record():
     records = [run("wmt", "alarm", seed) for seed in (1, 3)]
-    steps, mean, sd = curve(records, "gold")
+    steps, mean, sd = curve(records, "dev_gold")
     assert steps.tolist() == [0, 5, 10, 15, 20]
     assert mean[0] == pytest.approx(0.52) and sd[0] == pytest.approx(np.std([0.51, 0.53], ddof=1))
-    assert curve(records[:1], "gold")[2].tolist() == [0.0] * 5
+    assert curve(records[:1], "dev_gold")[2].tolist() == [0.0] * 5
     assert len(curve(records, "nothing")[0]) == 0
 
 

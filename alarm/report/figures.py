@@ -20,10 +20,12 @@ MEASURED, PAPER = "#0072B2", "#BBBBBB"
 PANELS = (
     ("reward", "optimised reward per response\n(scale differs between methods)"),
     ("holistic", "holistic reward (z)"),
-    ("gold", "{gold}, greedy on dev"),
+    ("gold", "{gold}, samples on train"),
+    ("dev_gold", "{gold}, greedy on dev"),
     ("kl", "KL to the SFT policy, nats per response"),
     ("entropy", "entropy, nats per token"),
     ("length", "response length, tokens"),
+    ("explained_variance", "explained variance of the values"),
 )
 
 
@@ -57,7 +59,7 @@ def selection_figure(record: SelectionRecord, published: Published, path: Path, 
 def curves_figure(runs: TaskRuns, path: Path, footer: str) -> Path:
     """Training curves of every method: mean over seeds with a band of one standard deviation."""
     plt = _pyplot()
-    figure, axes = plt.subplots(2, 3, figsize=(13, 7), layout="constrained")
+    figure, axes = plt.subplots(2, 4, figsize=(16, 7), layout="constrained")
     shown = {method: list(runs.finished[method].values()) for method in runs.methods if method in runs.finished}
     for axis, (key, label) in zip(axes.flat, PANELS, strict=True):
         for position, (method, records) in enumerate(shown.items()):
@@ -77,7 +79,7 @@ def curves_figure(runs: TaskRuns, path: Path, footer: str) -> Path:
     for axis in axes.flat:
         handles |= {text: handle for handle, text in zip(*axis.get_legend_handles_labels(), strict=True)}
     if handles:
-        figure.legend(handles.values(), handles.keys(), loc="outside upper right", ncols=4, fontsize=9)
+        figure.legend(handles.values(), handles.keys(), loc="outside upper right", ncols=5, fontsize=9)
     figure.suptitle(f"Training curves in {runs.task}", x=0.01, ha="left")
     return _save(figure, path, footer)
 

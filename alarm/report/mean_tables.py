@@ -16,7 +16,6 @@ from alarm.report.win_tables import GOLD, INTERVALS, missing_runs
 SFT_ROW = "SFT policy"
 BASELINE = "holistic_only"
 """What the differences of the means tables are taken against."""
-CORPUS_LABELS = {"bleu": "BLEU", "chrf": "chrF", "ter": "TER"}
 
 
 def means_table(runs: TaskRuns, published: Published) -> Table:
@@ -34,22 +33,21 @@ def means_table(runs: TaskRuns, published: Published) -> Table:
         if before is not None:
             cells[SFT_ROW, column] = Cell(Spread(before, None, 1), digits=digits, show_count=False)
     (cells,) = correct([cells], null=0.0)
-    metrics, signatures = corpus_metrics(runs)
+    metrics = _corpus_metrics(runs)
     for metric in metrics:
         for row in runs.methods:
-            values = [
-                _corpus_score(r.metrics.get("corpus", {}).get(metric)) for r in runs.finished.get(row, {}).values()
-            ]
-            values = [value for value in values if value is not None]
-            cells[row, metric] = Cell(spread(values)) if values else Cell(missing=f"no {metric} of {row}")
-    labels = {c: _label(runs, score) for c, score in columns.items()} | {m: CORPUS_LABELS.get(m, m) for m in metrics}
+            stated = [r.metrics.get("corpus", {}).get(metric, {}) for r in runs.finished.get(row, {}).values()]
+            scores = [entry["value"] for entry in stated if entry.get("value") is not None]
+            cells[row, metric] = Cell(spread(scores)) if scores else Cell(missing=f"no {metric} of {row}")
+    labels = {column: _label(runs, score) for column, score in columns.items()}
+    labels |= {metric: entry["name"] for metric, entry in metrics.items()}
     caption = [
         "Means over the test prompts; mean ± sd over n seeds (sample sd). The holistic reward is z-normalised over "
         "samples of the SFT policy.",
         f"Second line: difference from {BASELINE} on the same prompts. {INTERVALS.format(family='this table')}",
         f"Verdict: the difference's direction from {BASELINE}; `not distinguishable` where ours is not significant or "
         "the published difference is 0.",
-        *(f"{CORPUS_LABELS.get(metric, metric)}: `{signature}`." for metric, signature in signatures.items()),
+        *(f"{entry['name']}, over the whole test set: `{entry['signature']}`." for entry in metrics.values()),
         *compared_with_paper(runs.task, runs.scale, runs.label(GOLD)),
     ]
     if runs.aspect == "grammar":
@@ -99,21 +97,6 @@ def gold_table(runs: TaskRuns) -> Table:
     )
 
 
-def corpus_metrics(runs: TaskRuns) -> tuple[list[str], dict[str, str]]:
-    """Names of the corpus metrics on record, and their signatures."""
-    names: list[str] = []
-    signatures: dict[str, str] = {}
-    for record in runs.records:
-        for name, value in record.metrics.get("corpus", {}).items():
-            if _corpus_score(value) is None:
-                continue
-            if name not in names:
-                names.append(name)
-            if isinstance(value, Mapping) and value.get("signature"):
-                signatures[name] = str(value["signature"])
-    return names, signatures
-
-
 def _mean_cell(runs: TaskRuns, row: str, column: str, score: str, digits: int, published: Published | None) -> Cell:
     number = published.mean(runs.task, row, column) if published else None
     values = runs.means(row, score)
@@ -140,6 +123,10 @@ def _label(runs: TaskRuns, score: str) -> str:
     return "length in tokens" if score == LENGTH else runs.label(score)
 
 
-def _corpus_score(value: Any) -> float | None:
-    score = value.get("score") if isinstance(value, Mapping) else value
-    return float(score) if isinstance(score, (int, float)) else None
+def _corpus_metrics(runs: TaskRuns) -> dict[str, Mapping[str, Any]]:
+    """Metrics of whole sets of responses on record: key to an entry with their name and signature."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for record in runs.records:
+        for metric, entry in record.metrics.get("corpus", {}).items():
+            found.setdefault(metric, entry)
+    return found

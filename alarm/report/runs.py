@@ -28,7 +28,7 @@ from alarm.report.published import PAPER_METHODS
 
 VARIED_METHOD = "alarm"
 """The method whose choice of aspect Table 5 varies."""
-LENGTH = "length_tokens"
+LENGTH = "tokens"
 """The response's length in tokens, as a score; the aspect `length` is another, counted in words."""
 
 
