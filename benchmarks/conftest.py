@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -75,6 +76,8 @@ def pytest_configure_node(node) -> None:
 class StatusLine:
     """One line at the bottom of a terminal: how many tests are done, and what each process is doing."""
 
+    current: StatusLine | None = None
+
     def __init__(self, config: pytest.Config, folder: Path) -> None:
         self._writer = config.get_terminal_writer()
         self._folder = folder
@@ -84,11 +87,14 @@ class StatusLine:
         self._thread = threading.Thread(target=self._loop, daemon=True)
 
     def start(self) -> None:
+        StatusLine.current = self
         self._thread.start()
 
     def stop(self) -> None:
         self._stop.set()
         self._thread.join()
+        self._writer.write("\r\x1b[2K", flush=True)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _loop(self) -> None:
         from alarm.experiment.progress import describe
@@ -104,30 +110,27 @@ class StatusLine:
 def pytest_sessionstart(session: pytest.Session) -> None:
     config = session.config
     reporter = config.pluginmanager.getplugin("terminalreporter")
-    config.alarm_status = None
     if not hasattr(config, "workerinput") and reporter is not None and reporter.isatty and config.option.numprocesses:
         config.alarm.progress_folder.mkdir(parents=True, exist_ok=True)
-        config.alarm_status = StatusLine(config, config.alarm.progress_folder)
-        config.alarm_status.start()
+        StatusLine(config, config.alarm.progress_folder).start()
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_node_collection_finished(node, ids) -> None:
-    if node.config.alarm_status:
-        node.config.alarm_status.total = len(ids)
+    if StatusLine.current:
+        StatusLine.current.total = len(ids)
 
 
 @pytest.hookimpl
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    status = getattr(StatusLine, "current", None)
-    if status and report.when == "call":
-        status.done += 1
+    if StatusLine.current and report.when == "call":
+        StatusLine.current.done += 1
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     config = session.config
-    if getattr(config, "alarm_status", None):
-        config.alarm_status.stop()
+    if StatusLine.current:
+        StatusLine.current.stop()
     if hasattr(config, "workerinput") or config.option.collectonly:
         return
     config.alarm_rendered = config.alarm.render()

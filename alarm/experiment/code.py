@@ -3,32 +3,55 @@
 from __future__ import annotations
 
 import hashlib
-from functools import lru_cache
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
 import alarm
 
-PACKAGES = ("tasks", "text", "scorers", "reward_modeling", "ppo", "experiment")
-FILES = ("compositions.py", "methods.py", "selection.py", "transforms.py")
-WITHOUT_EFFECT = ("matrix.py", "progress.py", "session.py")
+POLICY_CODE = (
+    "tasks/base.py",
+    "text/offsets.py",
+    *(f"ppo/{name}.py" for name in ("batch", "policy", "rollout", "sft", "tokenizer")),
+    "experiment/generation.py",
+    "experiment/initial_policy.py",
+)
+REWARD_CODE = (
+    *POLICY_CODE,
+    "text/splitting.py",
+    "scorers",
+    "reward_modeling",
+    "selection.py",
+    "experiment/constants.py",
+    "experiment/scoring.py",
+)
+RUN_CODE = (
+    *REWARD_CODE,
+    "ppo",
+    "compositions.py",
+    "methods.py",
+    "transforms.py",
+    "experiment/rewards.py",
+    "experiment/run.py",
+)
+"""Per stage, the sources below `alarm/` that can change its artifacts: editing one rebuilds these and no others.
+A lab adds its task's own (`Lab.task_code`)."""
+
 LIBRARIES = ("torch", "transformers", "trl", "numpy")
 
 
-@lru_cache(maxsize=1)
-def code_fingerprint() -> str:
-    """A hash of every source file that can change a trained artifact; editing one rebuilds, rendering code does not."""
+@cache
+def code_fingerprint(sources: tuple[str, ...]) -> str:
+    """A hash of the named source files, folders with all their modules."""
     root = Path(alarm.__file__).parent
-    paths = [path for package in PACKAGES for path in sorted((root / package).rglob("*.py"))]
-    paths += [root / name for name in FILES]
+    paths = {path for source in sources for path in [root / source, *(root / source).rglob("*.py")] if path.is_file()}
     digest = hashlib.sha256()
-    for path in paths:
-        if path.name not in WITHOUT_EFFECT:
-            digest.update(f"{path.relative_to(root)}\n".encode())
-            digest.update(path.read_bytes())
+    for path in sorted(paths):
+        digest.update(f"{path.relative_to(root)}\n".encode())
+        digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 
-@lru_cache(maxsize=1)
+@cache
 def library_versions() -> dict[str, str]:
     return {name: version(name) for name in LIBRARIES}

@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 
 from alarm.evaluation.win_rates import win_rate
-from alarm.experiment.code import code_fingerprint, library_versions
+from alarm.experiment.code import POLICY_CODE, REWARD_CODE, code_fingerprint, library_versions
 from alarm.experiment.constants import Constants
 from alarm.experiment.generation import Sample, generate, read_samples, write_samples
 from alarm.experiment.progress import Progress
+from alarm.experiment.scoring import score_generations
 from alarm.files import read_json, write_json
+from alarm.records import Generation, read_generations, write_generations
 from alarm.registry import Registry
 from alarm.scorers.base import Scorer
 from alarm.selection import inconsistency, select_aspect
@@ -35,6 +37,8 @@ class Lab(ABC):
     """
 
     task_name: str
+    task_code: tuple[str, ...]
+    """Sources of this task alone, for `alarm.experiment.code`."""
     learned: tuple[str, ...]
     """Scorers that are trained on the comparisons, `holistic` first."""
 
@@ -85,7 +89,9 @@ class Lab(ABC):
     def task(self) -> Task:
         if self._data is not None:
             return self.read_task(self._data)
-        path = self._artifact("world", {"task": self.task_name, "scale": self.preset.scale}, self.write_world)
+        path = self.artifact(
+            "world", POLICY_CODE, {"task": self.task_name, "scale": self.preset.scale}, self.write_world
+        )
         return self.read_task(path)
 
     @cached_property
@@ -93,8 +99,8 @@ class Lab(ABC):
         """The initial policy: a folder `policy` with its tokenizer, and `report.json`."""
         from alarm.experiment.initial_policy import build_initial_policy
 
-        inputs = self._inputs("policy", "sft") | {"lengths": self._lengths()}
-        return self._artifact("sft", inputs, lambda path: build_initial_policy(self, path))
+        inputs = self.inputs("policy", "sft") | {"lengths": self._lengths()}
+        return self.artifact("sft", POLICY_CODE, inputs, lambda path: build_initial_policy(self, path))
 
     @property
     def policy_directory(self) -> Path:
@@ -113,20 +119,18 @@ class Lab(ABC):
         def build(path: Path) -> None:
             write_json(path / "report.json", self.write_comparisons(path, self.comparison_samples))
 
-        return self._artifact("comparisons", self._inputs("policy", "sft", "reward_models"), build)
+        return self.artifact("comparisons", REWARD_CODE, self.inputs("policy", "sft", "reward_models"), build)
 
     def reward_model(self, kind: str) -> Path:
         """A learned scorer's folder, with `report.json`."""
 
         def build(path: Path) -> None:
             self.progress.start(f"{self.task_name} {kind} model")
-            report = self.train_scorer(
-                kind, path, lambda step, total, loss: self.progress.step(step, total, loss=loss)
-            )
+            report = self.train_scorer(kind, path, lambda step, total, loss: self.progress.step(step, total, loss=loss))
             write_json(path / "report.json", report)
 
-        return self._artifact(
-            "reward_model", self._inputs("policy", "sft", "reward_models") | {"kind": kind}, build
+        return self.artifact(
+            "reward_model", REWARD_CODE, self.inputs("policy", "sft", "reward_models") | {"kind": kind}, build
         )
 
     @cached_property
@@ -163,8 +167,8 @@ class Lab(ABC):
                     measured[name] = Constants.measure(name, values).to_dict()
             write_json(path / "constants.json", measured)
 
-        inputs = self._inputs("policy", "sft", "reward_models", "evaluation")
-        path = self._artifact("constants", inputs, build)
+        inputs = self.inputs("policy", "sft", "reward_models", "evaluation")
+        path = self.artifact("constants", REWARD_CODE, inputs, build)
         return {name: Constants(**values) for name, values in read_json(path / "constants.json").items()}
 
     @cached_property
@@ -174,14 +178,22 @@ class Lab(ABC):
         def build(path: Path) -> None:
             write_json(path / "selection.json", self._select())
 
-        inputs = self._inputs("policy", "sft", "reward_models", "evaluation")
-        return read_json(self._artifact("selection", inputs, build) / "selection.json")
+        inputs = self.inputs("policy", "sft", "reward_models", "evaluation")
+        return read_json(self.artifact("selection", REWARD_CODE, inputs, build) / "selection.json")
 
     @cached_property
-    def sft_test_samples(self) -> list[Sample]:
-        """The SFT policy's greedy test responses."""
-        examples = self.task.split("test")[: self.preset.evaluation.test_examples]
-        return self.sft_samples("test", examples, count=0)
+    def sft_test_generations(self) -> list[Generation]:
+        """The SFT policy's greedy test responses with all their scores."""
+
+        def build(path: Path) -> None:
+            examples = self.task.split("test")[: self.preset.evaluation.test_examples]
+            samples = self.sft_samples("test", examples, count=0)
+            write_generations(path / "generations.jsonl", score_generations(self, examples, samples))
+
+        path = self.artifact(
+            "sft_test", REWARD_CODE, self.inputs("policy", "sft", "reward_models", "evaluation"), build
+        )
+        return read_generations(path / "generations.jsonl")
 
     def sft_samples(self, split: str, examples: Sequence[Example], *, count: int) -> list[Sample]:
         """Responses of the SFT policy: `count` samples per example, or one greedy response where `count` is 0."""
@@ -193,13 +205,13 @@ class Lab(ABC):
             policy = Policy.load(self.policy_directory, self.preset.policy, device=self.device)
             write_samples(path / "samples.jsonl", generate(policy, examples, self.preset, count=count, seed=0))
 
-        inputs = self._inputs("policy", "sft") | {
+        inputs = self.inputs("policy", "sft") | {
             "lengths": self._lengths(),
             "split": split,
             "examples": len(examples),
             "count": count,
         }
-        return read_samples(self._artifact("samples", inputs, build) / "samples.jsonl")
+        return read_samples(self.artifact("samples", POLICY_CODE, inputs, build) / "samples.jsonl")
 
     def setup_facts(self) -> dict[str, Any]:
         """What came out before PPO: SFT quality, annotator noise, reward-model accuracy, constants."""
@@ -241,15 +253,18 @@ class Lab(ABC):
     def _lengths(self) -> list[int]:
         return [self.preset.ppo.max_prompt_tokens, self.preset.ppo.max_new_tokens]
 
-    def _inputs(self, *concerns: str) -> dict[str, Any]:
+    def inputs(self, *concerns: str) -> dict[str, Any]:
         """The settings of the named concerns, with the data and the device they meet."""
         settings = self.preset.to_dict()
         return {"task": self.task_name, "data": self.task.fingerprint, "device": self.device.split(":")[0]} | {
             concern: settings[concern] for concern in concerns
         }
 
-    def _artifact(self, kind: str, inputs: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
-        inputs = {**inputs, "code": code_fingerprint(), "libraries": library_versions()}
+    def artifact(
+        self, kind: str, code: tuple[str, ...], inputs: Mapping[str, Any], build: Callable[[Path], None]
+    ) -> Path:
+        """The stored artifact of this kind for these inputs, computed by the named code; built if it is not there."""
+        inputs = {**inputs, "code": code_fingerprint((*code, *self.task_code)), "libraries": library_versions()}
         return self.store.get(kind, inputs, build)
 
 
@@ -258,4 +273,3 @@ def lab_class(task: str) -> type[Lab]:
     from alarm.experiment import long_form_qa, wmt  # noqa: F401  each registers its lab
 
     return LABS[task]
-

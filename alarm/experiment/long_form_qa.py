@@ -24,6 +24,7 @@ HELD_OUT_SHARE = 8
 
 class LongFormQALab(Lab):
     task_name = LongFormQA.name
+    task_code = ("tasks/long_form_qa.py", "tasks/qa_feedback.py", "tasks/qa_labels.py", "experiment/long_form_qa.py")
     learned = ("holistic", "factuality", "relevance", "completeness")
 
     def write_world(self, directory: Path) -> None:

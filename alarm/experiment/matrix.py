@@ -47,7 +47,7 @@ def run_matrix(
     Raises:
         ValueError: a name is unknown (the message lists the known ones), or there is no seed.
     """
-    from alarm.tasks import task_class
+    from alarm.tasks.catalog import TASKS
 
     tasks = list(tasks) or [name for name in TASK_NAMES if _has_preset(scale, name)]
     if not seeds:
@@ -57,9 +57,9 @@ def run_matrix(
     specs = []
     for task in tasks:
         preset(scale, task)
-        known = task_class(task).aspects
+        known = TASKS[task].aspects
         for aspect in aspects:
-            if not any(aspect in task_class(other).aspects for other in tasks):
+            if not any(aspect in TASKS[other].aspects for other in tasks):
                 raise UnknownNameError(unknown_name(f"aspect of task {task}", aspect, known))
         chosen = [aspect for aspect in aspects if aspect in known]
         for method in methods or METHODS:

@@ -29,7 +29,7 @@ class Rewards:
     components: dict[str, Tensor]
     """[B, T] each; they sum to `composed`: `holistic`, `aspect` and `degenerate`."""
     composed: Tensor
-    """[B, T], the method's rewards where the method means them to be; differs from `per_token` only for released defects."""
+    """[B, T], rewards where the method means them to be; `per_token` differs only under released defects."""
     metrics: dict[str, float]
     """Means over the batch: every component raw, transformed and weighted."""
 

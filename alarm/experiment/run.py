@@ -2,42 +2,242 @@
 
 from __future__ import annotations
 
-import json
+import shutil
 import time
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections import defaultdict
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from alarm.experiment.code import code_fingerprint, library_versions
-from alarm.experiment.generation import Sample, generate
+from alarm.environment import environment
+from alarm.experiment.code import RUN_CODE
+from alarm.experiment.generation import generate
 from alarm.experiment.lab import Lab
 from alarm.experiment.matrix import RunSpec
 from alarm.experiment.rewards import RewardFunction
+from alarm.experiment.scoring import score_generations, score_means
+from alarm.files import read_json, write_json
 from alarm.methods import METHODS, Method, method_source
+from alarm.ppo.policy import Policy
+from alarm.ppo.rollout import rollout
+from alarm.ppo.trainer import PPOTrainer
+from alarm.records import Generation, RunRecord, read_records, records_folder, write_record
 from alarm.tasks.base import Example
+
+STATE = "state.json"
+CHECKPOINT = "checkpoint"
 
 
 class Run:
-    """Trains one method on one task with one seed. Interrupted runs resume from their last checkpoint."""
+    """One method on one task with one seed. Interrupted runs resume from their last checkpoint."""
 
     def __init__(self, lab: Lab, spec: RunSpec) -> None:
+        """Raises `ValueError` if the method asks for an aspect that the task lacks."""
         self.lab = lab
         self.spec = spec
+        self.settings = lab.preset.ppo
         self.method: Method = METHODS[spec.method]
-        self.aspect = spec.aspect or self.method.aspect or lab.selection["selected"]
+        selected = lab.selection["selected"]
+        self.aspect = spec.aspect or self.method.aspect or selected
+        self.aspect_given = self.aspect != selected
         if self.aspect not in lab.scorers:
             raise ValueError(
                 f"method {spec.method} asks for aspect {self.aspect!r}, which task {spec.task} lacks; "
                 f"known: {', '.join(lab.scorers)}"
             )
 
-    @property
-    def name(self) -> str:
-        """The name in records: an aspect that equals the selected one is not worth a name of its own."""
-        if self.spec.aspect in (None, self.lab.selection["selected"]):
-            return self.spec.method
-        return self.spec.name
+    def record(self) -> RunRecord:
+        """Run it, or take it from the store; returns its record with the path of the stored file."""
+        inputs = self.lab.inputs("policy", "sft", "reward_models", "reward", "ppo", "evaluation") | {
+            "method": self.method.name,
+            "source": method_source(self.method),
+            "recipe": self.method.recipe,
+            "transform": getattr(self.method.transform, "__qualname__", None),
+            "released_defects": self.method.released_defects,
+            "aspect": self.aspect,
+            "seed": self.spec.seed,
+        }
+        path = self.lab.artifact("run", RUN_CODE, inputs, self._build)
+        return read_records(records_folder(path, self.lab.preset.scale))[0]
+
+    def _build(self, path: Path) -> None:
+        """Train, evaluate and write the record below `path`, which keeps checkpoints while the run is unfinished."""
+        work = path / CHECKPOINT
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        clock = _Clock()
+        self.lab.progress.start(f"{self.spec.task} {self.spec.name} seed {self.spec.seed}")
+        policy = Policy.load(
+            self.lab.policy_directory,
+            self.lab.preset.policy,
+            seed=self.spec.seed,
+            value_dropout=self.settings.value_dropout,
+            device=self.lab.device,
+        )
+        trainer = PPOTrainer(policy, self.settings, seed=self.spec.seed, skip_first_token=self.method.released_defects)
+        history: list[dict[str, Any]] = []
+        if (work / STATE).is_file():
+            state = read_json(work / STATE)
+            trainer.load(work / state["weights"])
+            history, started = state["history"], state["started"]
+            clock.seconds.update(state["seconds"])
+        error = None
+        try:
+            self._train(trainer, history, clock, work, started)
+        except ValueError as problem:
+            # Not finite, or refused by a composition: the record says where, other runs go on.
+            error = f"iteration {len(history)}: {problem}"
+        generations, metrics = self._test(policy, clock) if error is None else ([], {})
+        record = self._record(history, metrics, clock, started, error)
+        write_record(path, record, generations)
+        _remove(work)
+
+    def _train(
+        self, trainer: PPOTrainer, history: list[dict[str, Any]], clock: _Clock, work: Path, started: str
+    ) -> None:
+        rewards_of = RewardFunction(
+            self.method,
+            self.lab.preset.reward,
+            self.lab.holistic_scorer,
+            self.lab.scorers[self.aspect],
+            self.lab.constants,
+        )
+        dev = self.lab.task.split("dev")[: self.lab.preset.evaluation.dev_examples]
+        for iteration in range(len(history), self.settings.iterations):
+            examples = self._examples(iteration)
+            with clock("rollout"):
+                drawn = rollout(
+                    trainer.policy,
+                    [example.prompt for example in examples],
+                    max_prompt_tokens=self.settings.max_prompt_tokens,
+                    max_new_tokens=self.settings.max_new_tokens,
+                    generator=_generator(self.lab.device, self.spec.seed, iteration),
+                )
+            with clock("scoring"):
+                rewards = rewards_of(
+                    [example.prompt for example in examples],
+                    drawn.responses,
+                    drawn.offsets,
+                    drawn.batch.response_mask.cpu(),
+                )
+            with clock("update"):
+                ppo = trainer.step(drawn.batch, rewards.per_token.to(trainer.policy.device))
+            gold = self.lab.task.gold(examples, drawn.responses)
+            row = {
+                "iteration": iteration,
+                **rewards.metrics,
+                **ppo,
+                "gold": float(np.mean(gold)),
+                "length": drawn.lengths.float().mean().item(),
+                "truncated_prompts": drawn.truncated_prompts,
+                "dev_gold": None,
+            }
+            last = iteration + 1 == self.settings.iterations
+            if (iteration + 1) % self.settings.eval_every == 0 or last:
+                with clock("evaluation"):
+                    responses = [sample.response for sample in generate(trainer.policy, dev, self.lab.preset)]
+                    row["dev_gold"] = float(np.mean(self.lab.task.gold(dev, responses)))
+            history.append(row)
+            self.lab.progress.step(
+                iteration + 1, self.settings.iterations, reward=row["reward"], KL=row["kl"], gold=row["gold"]
+            )
+            if (iteration + 1) % self.settings.checkpoint_every == 0 and not last:
+                # The state names its weights and replaces the old one in one rename: a kill leaves one whole pair.
+                weights = f"iteration{iteration + 1}"
+                trainer.save(work / weights)
+                state = {"weights": weights, "history": history, "started": started, "seconds": clock.seconds}
+                write_json(work / STATE, state)
+                _remove(work, keep=(STATE, weights))
+
+    def _test(self, policy: Policy, clock: _Clock) -> tuple[list[Generation], dict[str, Any]]:
+        lab = self.lab
+        examples = lab.task.split("test")[: lab.preset.evaluation.test_examples]
+        with clock("evaluation"):
+            samples = generate(policy, examples, lab.preset)
+            generations = score_generations(lab, examples, samples)
+            metrics = {
+                "test": score_means(generations),
+                "sft": score_means(lab.sft_test_generations),
+                "corpus": lab.corpus_metrics(examples, [sample.response for sample in samples]),
+            }
+        return generations, metrics
+
+    def _examples(self, iteration: int) -> list[Example]:
+        """The training prompts of an iteration: a function of the seed alone, so that a resumed run sees the same."""
+        train = self.lab.task.split("train")
+        size = self.settings.batch_size
+        chosen = []
+        for position in range(iteration * size, (iteration + 1) * size):
+            epoch, index = divmod(position, len(train))
+            chosen.append(train[_order(self.spec.seed, epoch, len(train))[index]])
+        return chosen
+
+    def _record(self, history, metrics, clock: _Clock, started: str, error: str | None) -> RunRecord:
+        lab = self.lab
+        scorers = {"holistic": lab.holistic_scorer, **lab.scorers}
+        return RunRecord(
+            task=self.spec.task,
+            method=self.method.name,
+            aspect=self.aspect,
+            aspect_given=self.aspect_given,
+            recipe=self.method.recipe,
+            scale=lab.preset.scale,
+            seed=self.spec.seed,
+            settings=lab.preset.to_dict(),
+            environment=environment(lab.device),
+            data_fingerprint=lab.task.fingerprint,
+            started=started,
+            finished=datetime.now(UTC).isoformat(timespec="seconds"),
+            durations=dict(clock.seconds),
+            history=history,
+            metrics=metrics,
+            directions={name: scorer.higher_is_better for name, scorer in scorers.items()} | {"gold": True},
+            score_labels={name: scorer.value_name for name, scorer in scorers.items()} | {"gold": lab.task.gold_name},
+            error=error,
+            method_settings={
+                "source": method_source(self.method),
+                "description": self.method.description,
+                "released_defects": self.method.released_defects,
+                "constants": {name: constants.to_dict() for name, constants in lab.constants.items()},
+                "scorers": {name: scorer.version for name, scorer in scorers.items()},
+            },
+        )
+
+
+class _Clock:
+    """Seconds spent by phase."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+
+    @contextmanager
+    def __call__(self, phase: str):
+        started = time.perf_counter()
+        yield
+        self.seconds[phase] += time.perf_counter() - started
+
+
+def _generator(device: str, *seeds: int) -> torch.Generator:
+    """An independent stream per (seed, iteration)."""
+    state = np.random.SeedSequence(seeds).generate_state(1, np.uint64)[0]
+    return torch.Generator(device).manual_seed(int(state) >> 1)
+
+
+@lru_cache(maxsize=4)
+def _order(seed: int, epoch: int, count: int) -> list[int]:
+    """The order of the training prompts in one pass."""
+    return np.random.default_rng([seed, epoch]).permutation(count).tolist()
+
+
+def _remove(folder: Path, *, keep: tuple[str, ...] = ()) -> None:
+    """Delete a folder, or everything in it but the entries to keep."""
+    if not keep:
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    for entry in folder.iterdir():
+        if entry.name not in keep:
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()

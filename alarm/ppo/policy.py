@@ -121,7 +121,7 @@ class Policy(nn.Module):
         return self._distribution(logits, batch, entropy=False)[0]
 
     def mask_forbidden(self, logits: Tensor) -> Tensor:
-        """fp32 logits in which padding and all other ids that are no text have probability 0 (the end token has not)."""
+        """fp32 logits that give probability 0 to padding and to all ids that are no text, save the end token."""
         return logits.float().masked_fill(self.forbidden, FORBIDDEN_LOGIT)
 
     def _distribution(self, logits: Tensor, batch: TokenBatch, *, entropy: bool) -> tuple[Tensor, Tensor]:
@@ -220,7 +220,7 @@ class Policy(nn.Module):
 def build_model(
     settings: PolicySettings, tokenizer: PreTrainedTokenizerBase, *, max_tokens: int, seed: int
 ) -> PreTrainedModel:
-    """A randomly initialised T5 (`seq2seq`) or GPT-2 (`causal`) of the settings' size over the tokenizer's vocabulary."""
+    """A randomly initialised T5 (`seq2seq`) or GPT-2 (`causal`) of the settings' size, over the tokenizer's pieces."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if settings.architecture == "seq2seq":

@@ -9,9 +9,9 @@ from torch import Tensor
 def released_placement(rewards: Tensor, response_mask: Tensor) -> Tensor:
     """Right-align each row's rewards to the padded width T, then mask: score k lands on position T - n + k.
 
-    Only rows that fill the whole width keep their rewards in place. A row of n tokens has them moved right by T - n, and
-    what falls behind its end is lost: the holistic reward of every response but the longest ones, and every reward of
-    rows with n <= T / 2.
+    Only rows that fill the whole width keep their rewards in place. A row of n tokens has them moved right by T - n,
+    and what falls behind its end is lost: the holistic reward of every response but the longest ones, and every reward
+    of rows with n <= T / 2.
 
     Args:
         rewards: per-token rewards where the paper means them to be, [B, T].

@@ -37,7 +37,9 @@ def train_sft(
     from transformers import get_cosine_schedule_with_warmup
 
     if not prompts or len(prompts) != len(responses):
-        raise ValueError(f"supervised fine-tuning needs prompts with responses, got {len(prompts)} and {len(responses)}")
+        raise ValueError(
+            f"supervised fine-tuning needs prompts with responses, got {len(prompts)} and {len(responses)}"
+        )
     prompt_ids, prompt_mask, _ = encode_prompts(policy, prompts, max_tokens=max_prompt_tokens)
     response_ids, response_mask = encode_responses(policy, responses, max_tokens=max_new_tokens)
     data = TokenBatch(prompt_ids, prompt_mask, response_ids, response_mask)

@@ -1,0 +1,40 @@
+"""Scores of finished responses, as records keep them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from alarm.experiment.generation import Sample
+from alarm.records import Generation
+from alarm.tasks.base import Example
+
+if TYPE_CHECKING:
+    from alarm.experiment.lab import Lab
+
+
+def score_generations(lab: Lab, examples: Sequence[Example], samples: Sequence[Sample]) -> list[Generation]:
+    """Every score of every response: holistic raw and normalised, all aspects, gold."""
+    prompts = [example.prompt for example in examples]
+    responses = [sample.response for sample in samples]
+    raw = [score.value for score in lab.holistic_scorer.score(prompts, responses)]
+    constants = lab.constants["holistic"]
+    columns = {
+        "holistic": [(value - constants.mean) / constants.std for value in raw],
+        "holistic_raw": raw,
+        **{name: [s.value for s in scorer.score(prompts, responses)] for name, scorer in lab.scorers.items()},
+        "gold": lab.task.gold(examples, responses),
+    }
+    return [
+        Generation(sample.id, sample.response, sample.length, {name: values[i] for name, values in columns.items()})
+        for i, sample in enumerate(samples)
+    ]
+
+
+def score_means(generations: Sequence[Generation]) -> dict[str, float]:
+    """Mean of every score, and of the length in generated tokens as `tokens`."""
+    names = generations[0].scores
+    means = {name: float(np.mean([g.scores[name] for g in generations])) for name in names}
+    return means | {"tokens": float(np.mean([g.length for g in generations]))}

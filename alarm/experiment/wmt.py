@@ -1,0 +1,110 @@
+"""The lab of translation: comparisons by simulated annotators, a holistic model trained on them, rule-based aspects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from alarm.experiment.generation import Sample
+from alarm.experiment.lab import LABS, Lab
+from alarm.reward_modeling.annotators import compare
+from alarm.reward_modeling.comparisons import read_comparisons, write_comparisons, write_true_qualities
+from alarm.scorers.base import Scorer
+from alarm.tasks.base import Example, Task
+from alarm.tasks.parallel_text import MULTI30K_LINES
+from alarm.tasks.wmt import WMT
+
+WORLD_SEED = 21
+ANNOTATOR_SEED = 22
+HELD_OUT_SHARE = 8
+"""One in this many compared prompts is kept for the reward model's reported accuracy."""
+
+
+class WMTLab(Lab):
+    task_name = WMT.name
+    task_code = ("tasks/wmt.py", "tasks/parallel_text.py", "text/chrf.py", "experiment/wmt.py")
+    learned = ("holistic",)
+
+    def write_world(self, directory: Path) -> None:
+        from alarm.tasks.worlds.captions import write_world
+
+        write_world(directory, seed=WORLD_SEED)
+
+    def read_task(self, directory: Path) -> Task:
+        """The generated world at `tiny`; above, Multi30k in `directory` or in its folder `multi30k`."""
+        if self.preset.scale == "tiny":
+            return WMT(directory, gold="world")
+        nested = directory / "multi30k"
+        return WMT(nested if nested.is_dir() else directory, gold="chrf", lines=MULTI30K_LINES)
+
+    def write_comparisons(self, directory: Path, samples: Sequence[Sample]) -> dict[str, Any]:
+        settings = self.preset.reward_models
+        by_id = {example.id: example for example in self.task.split("train")}
+        responses: dict[str, list[str]] = {}
+        for sample in samples:
+            responses.setdefault(sample.id, []).append(sample.response)
+        examples = [by_id[name] for name in responses for _ in responses[name]]
+        gold = iter(self.task.gold(examples, [sample.response for sample in samples]))
+        held_out = len(responses) // HELD_OUT_SHARE
+        names = list(responses)
+        report: dict[str, Any] = {"prompts": len(names)}
+        wrong = total = 0
+        qualities = {name: [next(gold) for _ in responses[name]] for name in names}
+        for split, chosen in (("dev", names[:held_out]), ("train", names[held_out:])):
+            comparisons, truths = compare(
+                [by_id[name].prompt for name in chosen],
+                [responses[name] for name in chosen],
+                [qualities[name] for name in chosen],
+                temperature=settings.temperature,
+                error_rate=settings.error_rate,
+                seed=ANNOTATOR_SEED + (split == "dev"),
+            )
+            write_comparisons(directory / f"{split}.jsonl", comparisons)
+            write_true_qualities(directory / f"{split}.true_qualities.jsonl", truths)
+            report[f"{split}_pairs"] = len(comparisons)
+            decided = [truth for truth in truths if truth.chosen != truth.rejected]
+            wrong, total = wrong + sum(truth.flipped for truth in decided), total + len(decided)
+        return report | {
+            "pairs_with_known_truth": total,
+            "wrong_label_share": wrong / total,
+            "error_rate": settings.error_rate,
+            "temperature": settings.temperature,
+        }
+
+    def train_scorer(self, kind: str, directory: Path, report: Callable[[int, int, float], None]) -> dict[str, Any]:
+        from transformers import AutoTokenizer
+
+        from alarm.reward_modeling.preferences import train_preference_model
+
+        return train_preference_model(
+            read_comparisons(self.comparisons / "train.jsonl"),
+            directory,
+            kind=kind,
+            checkpoint=self.policy_directory,
+            tokenizer=AutoTokenizer.from_pretrained(self.policy_directory),
+            settings=self.preset.reward_models,
+            held_out=read_comparisons(self.comparisons / "dev.jsonl"),
+            max_tokens=self.preset.ppo.max_prompt_tokens,
+            device=self.device,
+            on_step=report,
+        ).to_dict()
+
+    def aspect_scorers(self) -> dict[str, Scorer]:
+        from alarm.scorers.confidence import ConfidenceScorer
+        from alarm.scorers.grammar import GrammarScorer
+        from alarm.scorers.length import LengthScorer
+        from alarm.scorers.readability import ReadabilityScorer
+
+        scorers = (GrammarScorer(), ConfidenceScorer(), ReadabilityScorer(), LengthScorer())
+        return {scorer.name: scorer for scorer in scorers}
+
+    def corpus_metrics(self, examples: Sequence[Example], responses: Sequence[str]) -> dict[str, Any]:
+        from alarm.evaluation.translation import corpus_scores
+
+        scores = corpus_scores(responses, [example.reference for example in examples])
+        return {name: asdict(score) for name, score in scores.items()}
+
+
+LABS.add(WMTLab.task_name, WMTLab)
