@@ -14,6 +14,7 @@ from alarm.tasks.worlds.caption_lexicon import (
     HABITS,
     MANNERS,
     NOUNS,
+    POSSESSIVES,
     PREPOSITIONS,
     TO,
     VERBS,
@@ -254,17 +255,17 @@ def _chunks(tokens: list[str]) -> tuple[list[_Chunk], int]:
             errors += not _agrees(determiner, noun.form)
             if determiner in ("a", "an"):
                 errors += determiner != indefinite_article(tokens[start + len(determiners)])
-        determiner = determiners[-1].replace("an", "a", determiners[-1] == "an") if determiners else ""
+        determiner = lexicon[determiners[-1]].lemma if determiners else ""
         chunks.append(_Chunk("phrase", noun.lemma, noun.form, determiner, tuple(adjectives)))
     return chunks, errors
 
 
 def _agrees(determiner: str, number: str) -> bool:
+    if not determiner:
+        return number == "plural"
     word = "a" if determiner == "an" else determiner
-    numbers = {("plural" if known.plural else "singular") for known in DETERMINERS if known.english == word}
-    if word in ("his", "her", "their"):
-        return True
-    return number in numbers if word else number == "plural"
+    possessive = word in {known.english for known in POSSESSIVES.values()}
+    return possessive or any(known.english == word and known.plural == (number == "plural") for known in DETERMINERS)
 
 
 @cache
