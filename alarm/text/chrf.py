@@ -16,8 +16,7 @@ def sentence_chrf(responses: Sequence[str], references: Sequence[str]) -> list[f
     if len(responses) != len(references):
         raise ValueError(f"{len(responses)} responses but {len(references)} references; give one reference for each")
     metric = CHRF()
-    # sacreBLEU gives an exact match 100.00000000000004.
     return [
-        min(100.0, metric.sentence_score(response, [reference]).score)
+        metric.sentence_score(response, [reference]).score
         for response, reference in zip(responses, references, strict=True)
     ]
