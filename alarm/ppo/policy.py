@@ -235,8 +235,13 @@ def build_model(
                 pad_token_id=tokenizer.pad_token_id,
                 eos_token_id=tokenizer.eos_token_id,
                 decoder_start_token_id=tokenizer.pad_token_id,
+                tie_word_embeddings=False,
             )
-            return T5ForConditionalGeneration(config)
+            model = T5ForConditionalGeneration(config)
+            with torch.no_grad():
+                # Unit variance, T5's default, starts far too sure; tied weights instead stay far too unsure to sample.
+                model.lm_head.weight.mul_(settings.hidden_size**-0.5)
+            return model
         if settings.architecture == "causal":
             config = GPT2Config(
                 vocab_size=len(tokenizer),
