@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +64,7 @@ def test_sentences_are_short_and_words_few(world: Path) -> None:
 
 
 def test_unknown_files_and_empty_ones_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="unknown files.*dev.*known are train, val, test_2016_flickr"):
+    with pytest.raises(ValueError, match=r"unknown files.*dev.*known are train, val, test_2016_flickr"):
         write_world(tmp_path, seed=0, sizes={"dev": 3})
     with pytest.raises(ValueError, match="positive"):
         write_world(tmp_path, seed=0, sizes={"val": 0})
@@ -140,7 +141,7 @@ def test_words_in_another_order_are_worth_less(reference: str, seed: int) -> Non
         ("An old man is is reading two books in the park.", 1),
         ("An old man is reading two books in in the park.", 1),
         ("An old man is reading two books in the the park.", 1),
-        ("An old man is reading two books in the quixotic park.", 2),
+        ("An old man is reading two books in the quixotic park.", 1),
         ("An old man reading two books in the park.", 1),
         ("Two men and a woman is reading a book.", 1),
         ("Two men in a red hat are reading a book.", 0),
@@ -178,7 +179,7 @@ def test_quality_by_hand(response: str, adequacy: float, fluency: float) -> None
 def test_chance_is_far_below_the_ceiling() -> None:
     rng = np.random.default_rng(7)
     texts = [english(random_scene(rng)) for _ in range(400)]
-    assert np.mean([gold_quality(a, b) for a, b in zip(texts, texts[1:], strict=False)]) < 0.1
+    assert np.mean([gold_quality(a, b) for a, b in itertools.pairwise(texts)]) < 0.1
 
 
 def test_copying_the_source_is_worth_nothing() -> None:
@@ -187,7 +188,7 @@ def test_copying_the_source_is_worth_nothing() -> None:
 
 
 def test_a_reference_from_elsewhere_is_refused() -> None:
-    with pytest.raises(ValueError, match='generated worlds only.*gold="chrf"'):
+    with pytest.raises(ValueError, match=r'generated worlds only.*gold="chrf"'):
         gold_quality("The quick brown fox jumps over the lazy dog.", "A dog is running.")
 
 

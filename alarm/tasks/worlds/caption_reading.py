@@ -238,11 +238,15 @@ def _chunks(tokens: list[str]) -> tuple[list[_Chunk], int]:
         determiners: list[str] = []
         adjectives: list[str] = []
         noun: _Word | None = None
-        for kind, found in (("determiner", determiners), ("adjective", adjectives)):
-            while i < len(tokens) and lexicon.get(tokens[i], word).kind == kind and tokens[i] in lexicon:
-                found.append(tokens[i])
-                i += 1
-        if i < len(tokens) and tokens[i] in lexicon and lexicon[tokens[i]].kind == "noun":
+        while i < len(tokens) and _is_a("determiner", tokens[i]):
+            determiners.append(tokens[i])
+            i += 1
+        # A foreign word between determiner and noun stands for an adjective: one error, and the noun is still found.
+        while i < len(tokens) and (_is_a("adjective", tokens[i]) or (i > start and _is_foreign(tokens[i]))):
+            errors += _is_foreign(tokens[i])
+            adjectives.append(tokens[i])
+            i += 1
+        if i < len(tokens) and _is_a("noun", tokens[i]):
             noun = lexicon[tokens[i]]
             i += 1
         errors += max(0, len(determiners) - 1) + len(adjectives) - len(set(adjectives))
@@ -260,6 +264,15 @@ def _chunks(tokens: list[str]) -> tuple[list[_Chunk], int]:
     return chunks, errors
 
 
+def _is_a(kind: str, token: str) -> bool:
+    return token in _lexicon() and _lexicon()[token].kind == kind
+
+
+def _is_foreign(token: str) -> bool:
+    """True for a word that the world does not have; parts of "in front of" and "next to" are no foreign words."""
+    return token.isalpha() and token not in _known_words()
+
+
 def _agrees(determiner: str, number: str) -> bool:
     if not determiner:
         return number == "plural"
@@ -271,6 +284,11 @@ def _agrees(determiner: str, number: str) -> bool:
 @cache
 def _verbs() -> dict[str, Verb]:
     return {verb.base: verb for verb in VERBS}
+
+
+@cache
+def _known_words() -> frozenset[str]:
+    return frozenset(part for word in _lexicon() for part in word.split())
 
 
 @cache
