@@ -1,6 +1,6 @@
-"""Simulated annotators: probabilities, noise, truth."""
+"""Simulated annotators: the stated chances, exactly and by count."""
 
-import math
+from __future__ import annotations
 
 import numpy as np
 import pytest
@@ -10,101 +10,126 @@ from hypothesis import strategies as st
 from alarm.reward_modeling.annotators import choose, compare
 from alarm.reward_modeling.comparisons import Comparison, TrueQuality
 
-qualities = st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=50)
+qualities = st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), max_size=30)
+seeds = st.integers(0, 2**32 - 1)
 
 
-def judge(pairs, *, temperature=0.1, error_rate=0.1, seed=0):
-    first, second = np.array(pairs, dtype=float).reshape(-1, 2).T
-    return choose(first, second, temperature=temperature, error_rate=error_rate, generator=np.random.default_rng(seed))
+def judge(a, b, *, temperature=0.1, error_rate=0.1, seed=0):
+    generator = np.random.default_rng(seed)
+    return choose(a, b, temperature=temperature, error_rate=error_rate, generator=generator)
 
 
-@given(qualities, st.integers(0, 99))
-def test_the_first_judgements_do_not_depend_on_how_many_follow(pairs, seed):
-    few, many = judge(pairs, seed=seed), judge([*pairs, (0.2, 0.9)], seed=seed)
-    assert np.array_equal(few.prefers_a, many.prefers_a[:-1])
+@given(qualities, seeds)
+def test_choices_follow_from_the_seed_and_not_from_later_pairs(pairs: list[tuple[float, float]], seed: int) -> None:
+    a, b = [p for p, _ in pairs], [q for _, q in pairs]
+    found = judge(a, b, seed=seed)
+    assert found.prefers_a.dtype == bool and len(found.prefers_a) == len(found.truth) == len(pairs)
+    longer = judge([*a, 0.5], [*b, 0.2], seed=seed)
+    assert (longer.prefers_a[:-1] == found.prefers_a).all()
+    assert (found.truth == [(p > q) - (p < q) for p, q in pairs]).all()
 
 
-@given(qualities)
-def test_truth_is_the_sign_of_the_difference_and_swapping_reverses_it(pairs):
-    truth = judge(pairs).truth
-    assert truth.tolist() == [(a > b) - (a < b) for a, b in pairs]
-    assert np.array_equal(judge([(b, a) for a, b in pairs]).truth, -truth)
-
-
-@given(qualities)
-def test_cold_annotators_without_slips_are_right(pairs):
-    pairs = [(a, b) for a, b in pairs if abs(a - b) > 1e-3 or a == b]
-    choices = judge(pairs, temperature=1e-5, error_rate=0.0)
-    assert not choices.wrong.any()
-
-
-@pytest.mark.parametrize(
-    ("a", "b", "temperature", "error_rate", "probability"),
-    [
-        (0.5, 0.5, 0.15, 0.15, 0.5),
-        (0.8, 0.5, 0.15, 0.0, 1 / (1 + math.exp(-2))),  # 0.8808
-        (0.8, 0.5, 0.15, 0.15, 0.85 * 0.880797 + 0.15 * 0.119203),  # 0.7666
-        (0.0, 1.0, 1e-3, 0.25, 0.25),
-    ],
-)
-def test_the_share_of_preferences_is_the_stated_probability(a, b, temperature, error_rate, probability):
-    share = judge([(a, b)] * 40_000, temperature=temperature, error_rate=error_rate).prefers_a.mean()
-    assert share == pytest.approx(probability, abs=0.01)  # four standard errors
-
-
-def test_choices_by_hand():
-    # Generator 3 draws taste 0.086, 0.801 and slip 0.237, 0.582: p = 0.5 is met by the first only, neither slips.
-    draws = np.random.default_rng(3).random((2, 2))
-    assert draws.round(3).tolist() == [[0.086, 0.237], [0.801, 0.582]]
-    assert judge([(1, 1), (1, 1)], error_rate=0.2, seed=3).prefers_a.tolist() == [True, False]
-    assert judge([(1, 1), (1, 1)], error_rate=0.3, seed=3).prefers_a.tolist() == [False, False]
-
-
-def test_equal_qualities_cannot_be_judged_wrongly():
-    choices = judge([(0.4, 0.4)] * 20 + [(0.1, 0.9)] * 20, error_rate=0.5)
-    assert not choices.wrong[:20].any()
-    assert choices.wrong[20:].any()
+@given(qualities, seeds)
+def test_sure_annotators_make_no_mistakes(pairs: list[tuple[float, float]], seed: int) -> None:
+    a, b = [p for p, _ in pairs], [q for _, q in pairs]
+    found = judge(a, b, temperature=1e-300, error_rate=0.0, seed=seed)
+    assert not found.wrong.any()
+    assert (found.prefers_a[found.truth > 0]).all() and not (found.prefers_a[found.truth < 0]).any()
 
 
 @pytest.mark.parametrize(
-    ("a", "b", "settings", "match"),
+    ("difference", "temperature", "error_rate", "expected"),
     [
-        ([1.0], [1.0, 2.0], {}, "one length"),
-        ([math.nan], [1.0], {}, "finite"),
-        ([1.0], [1.0], {"temperature": 0.0}, "temperature > 0"),
-        ([1.0], [1.0], {"error_rate": 0.6}, r"\[0, 0.5\]"),
+        (0.0, 0.1, 0.0, 0.5),
+        (0.0, 0.1, 0.3, 0.5),  # slips leave a fair coin fair
+        (0.1, 0.1, 0.0, 0.7310585786),  # sigmoid(1)
+        (-0.1, 0.1, 0.0, 0.2689414214),
+        (0.1, 0.1, 0.2, 0.8 * 0.7310585786 + 0.2 * 0.2689414214),
+        (1.0, 0.01, 0.15, 0.85),  # nothing but slips is left
+        (1.0, 0.01, 0.5, 0.5),
+        (-3000.0, 0.001, 0.0, 0.0),  # no overflow
     ],
 )
-def test_bad_arguments_are_named(a, b, settings, match):
-    with pytest.raises(ValueError, match=match):
-        choose(a, b, generator=np.random.default_rng(0), **({"temperature": 1.0, "error_rate": 0.0} | settings))
+def test_the_share_of_choices_is_the_stated_chance(
+    difference: float, temperature: float, error_rate: float, expected: float
+) -> None:
+    n = 40_000
+    found = judge(np.full(n, difference), np.zeros(n), temperature=temperature, error_rate=error_rate)
+    # Four standard errors of a share of 40,000 draws are at most 0.01.
+    assert found.prefers_a.mean() == pytest.approx(expected, abs=0.01)
 
 
-def test_every_two_different_responses_are_compared():
+def test_golden_choices() -> None:
+    # numpy's PCG64 with seed 3 draws (taste, slip): (0.0856, 0.2368), (0.8013, 0.5822), (0.0941, 0.4331),
+    # (0.4791, 0.1597); sigmoid(1) = 0.731 is the chance of a, 0.269 that of b.
+    found = judge([0.3, 0.3, 0.2, 0.5], [0.2, 0.2, 0.3, 0.5], error_rate=0.16, seed=3)
+    draws = np.random.default_rng(3).random((4, 2))
+    np.testing.assert_allclose(draws[:, 0], [0.0856, 0.8013, 0.0941, 0.4791], atol=1e-4)
+    np.testing.assert_allclose(draws[:, 1], [0.2368, 0.5822, 0.4331, 0.1597], atol=1e-4)
+    # Right by taste; wrong by taste; wrong by taste (a at chance 0.269); a tie whose coin says a, and then a slip.
+    assert found.prefers_a.tolist() == [True, False, True, False]
+    assert found.truth.tolist() == [1, 1, -1, 0]
+    assert found.wrong.tolist() == [False, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"a": [0.1], "b": [0.1, 0.2]}, "one length"),
+        ({"a": [[0.1]], "b": [[0.2]]}, "one length"),
+        ({"a": [float("nan")], "b": [0.1]}, "finite"),
+        ({"a": [float("inf")], "b": [0.1]}, "finite"),
+        ({"a": [0.1], "b": [0.1], "temperature": 0}, "temperature > 0"),
+        ({"a": [0.1], "b": [0.1], "temperature": float("nan")}, "temperature > 0"),
+        ({"a": [0.1], "b": [0.1], "error_rate": 0.6}, "error_rate in"),
+        ({"a": [0.1], "b": [0.1], "error_rate": -0.1}, "error_rate in"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        judge(**arguments)
+
+
+def test_all_pairs_of_different_responses_are_compared() -> None:
     comparisons, truths = compare(
-        ["p", "q"],
-        [["good", "bad", "good"], ["same", "same"]],
-        [[0.9, 0.1, 0.9], [0.5, 0.5]],
-        temperature=1e-3,
+        ["p", "q", "r"],
+        [["good", "bad", "good"], ["same", "same"], ["x", "y"]],
+        [[0.9, 0.1, 0.9], [0.5, 0.5], [0.2, 0.8]],
+        temperature=1e-6,
         error_rate=0.0,
         seed=0,
     )
-    assert comparisons == [Comparison("p", "good", "bad")] * 2
-    assert truths == [TrueQuality(0.9, 0.1)] * 2
+    assert comparisons == [Comparison("p", "good", "bad")] * 2 + [Comparison("r", "y", "x")]
+    assert truths == [TrueQuality(0.9, 0.1)] * 2 + [TrueQuality(0.8, 0.2)]
     assert not any(truth.flipped for truth in truths)
 
 
-def test_what_is_kept_aside_tells_which_comparisons_are_wrong():
-    texts = [f"r{i}" for i in range(12)]
-    scores = [i / 12 for i in range(12)]
-    comparisons, truths = compare(["p"], [texts], [scores], temperature=1e-3, error_rate=0.3, seed=1)
-    assert len(comparisons) == 66
-    for comparison, truth in zip(comparisons, truths, strict=True):
-        assert scores[texts.index(comparison.chosen)] == truth.chosen
-        assert scores[texts.index(comparison.rejected)] == truth.rejected
-        assert truth.flipped == (truth.chosen < truth.rejected)
-    assert 0.15 < sum(truth.flipped for truth in truths) / 66 < 0.45
+def test_slips_are_flipped_truths() -> None:
+    n = 2000
+    comparisons, truths = compare(
+        [f"prompt {i}" for i in range(n)],
+        [["better", "worse"]] * n,
+        [[1.0, 0.0]] * n,
+        temperature=0.01,
+        error_rate=0.25,
+        seed=1,
+    )
+    assert all(truth.flipped == (pair.chosen == "worse") for pair, truth in zip(comparisons, truths, strict=True))
+    assert np.mean([truth.flipped for truth in truths]) == pytest.approx(0.25, abs=0.04)
+    again, _ = compare(
+        [f"prompt {i}" for i in range(n)],
+        [["better", "worse"]] * n,
+        [[1.0, 0.0]] * n,
+        temperature=0.01,
+        error_rate=0.25,
+        seed=1,
+    )
+    assert again == comparisons
 
 
-def test_nothing_to_compare_is_no_error():
-    assert compare([], [], [], temperature=0.1, error_rate=0.1, seed=0) == ([], [])
+def test_nothing_to_compare_is_no_error_and_uneven_lists_are() -> None:
+    settings = {"temperature": 0.1, "error_rate": 0.1, "seed": 0}
+    assert compare([], [], [], **settings) == ([], [])
+    assert compare(["p"], [["a"]], [[0.5]], **settings) == ([], [])
+    with pytest.raises(ValueError):
+        compare(["p"], [["a", "b"]], [[0.5]], **settings)

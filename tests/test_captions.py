@@ -154,8 +154,8 @@ def test_errors_are_counted(response: str, errors: int) -> None:
 @pytest.mark.parametrize(
     ("response", "adequacy", "fluency"),
     [
-        # The reference has 14 slots: man (noun, number, determiner, old) 4, reading (verb, aspect) 2, books (noun,
-        # number, determiner) 3, park (preposition, noun, number, determiner) 4; that is 13.
+        # The reference has 13 slots: man 4 (noun, number, determiner, old), reading 2 (verb, aspect), books 3 (noun,
+        # number, determiner), park 4 (preposition, noun, number, determiner).
         (REFERENCE, 1.0, 1.0),
         ("A man is reading two books in the park.", 2 * 12 / (13 + 12), 1.0),  # "old" is missing
         ("An old man is reading two books.", 2 * 9 / (13 + 9), 1.0),  # the place is missing

@@ -1,109 +1,143 @@
-"""The translation task over small files, the generated world and Multi30k."""
+"""The translation task: splits, prompts, gold quality, and real Multi30k."""
+
+from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
+from alarm.tasks.base import SPLITS
 from alarm.tasks.parallel_text import MULTI30K_LINES
 from alarm.tasks.wmt import WMT
 from alarm.tasks.worlds.captions import write_world
 
-FILES = {
-    "train": [("eins", "one"), ("zwei", "two"), ("eins", "one again"), ("drei", "three"), ("vier", "four")],
-    "val": [("drei", "three"), ("fünf", "five")],
-    "test_2016_flickr": [("fünf", "five"), ("sechs", "six")],
-}
+SMALL = {"train": 300, "val": 40, "test_2016_flickr": 40}
 
 
-@pytest.fixture
-def folder(tmp_path):
-    for stem, pairs in FILES.items():
-        for language, side in zip(("de", "en"), zip(*pairs, strict=True), strict=True):
-            (tmp_path / f"{stem}.{language}").write_text("".join(f"{line}\n" for line in side), encoding="utf-8")
-    return tmp_path
-
-
-@pytest.fixture(scope="session")
-def world(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("world")
-    write_world(folder, seed=3, sizes={"train": 60, "val": 20, "test_2016_flickr": 20})
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("captions")
+    write_world(folder, seed=1, sizes=SMALL)
     return folder
 
 
-def test_no_prompt_stands_in_two_splits_or_twice_in_one(folder):
+def corpus(folder: Path, **files: list[str]) -> Path:
+    """Files by stem, with the German lines given and English ones made up."""
+    folder.mkdir(exist_ok=True)
+    for stem, sources in files.items():
+        (folder / f"{stem}.de").write_text("".join(f"{line}\n" for line in sources), encoding="utf-8")
+        english = "".join(f"{stem} {i}\n" for i, _ in enumerate(sources))
+        (folder / f"{stem}.en").write_text(english, encoding="utf-8")
+    return folder
+
+
+def test_splits_have_their_sizes_and_share_no_prompt(directory: Path) -> None:
+    task = WMT(directory)
+    assert {name: len(task.split(name)) for name in SPLITS} == {"sft": 300, "train": 300, "dev": 40, "test": 40}
+    prompts = {name: {example.prompt for example in task.split(name)} for name in ("train", "dev", "test")}
+    assert len(set.union(*prompts.values())) == 380
+    ids = [example.id for name in ("train", "dev", "test") for example in task.split(name)]
+    assert len(set(ids)) == len(ids)
+
+
+def test_sft_is_the_first_part_of_train(directory: Path) -> None:
+    task = WMT(directory, sft_examples=25)
+    assert list(task.split("sft")) == list(task.split("train"))[:25]
+    assert len(task.split("train")) == 300
+
+
+def test_prompts_are_sources_with_the_prefix(directory: Path) -> None:
+    plain, prefixed = WMT(directory), WMT(directory, prefix="translate German to English: ")
+    for one, other in zip(plain.split("dev"), prefixed.split("dev"), strict=True):
+        assert one.prompt == one.fields["source"]
+        assert other.prompt == "translate German to English: " + one.prompt
+        assert (one.reference, one.id) == (other.reference, other.id)
+
+
+def test_sources_that_recur_are_left_out_and_ids_keep_the_line(tmp_path: Path) -> None:
+    folder = corpus(
+        tmp_path / "text",
+        train=["a", "b", "c", "b", "d", "e"],
+        val=["c", "f", "g"],
+        test_2016_flickr=["d", "f", "h"],
+    )
     task = WMT(folder, gold="chrf")
-    assert [example.prompt for example in task.split("train")] == ["eins", "zwei", "vier"]
-    assert [example.prompt for example in task.split("dev")] == ["drei"]
-    assert [example.prompt for example in task.split("test")] == ["fünf", "sechs"]
-    assert [example.id for example in task.split("train")] == ["train-1", "train-2", "train-5"]
+    assert [(e.id, e.prompt, e.reference) for e in task.split("train")] == [
+        ("train-1", "a", "train 0"), ("train-2", "b", "train 1"), ("train-6", "e", "train 5"),
+    ]  # fmt: skip
+    assert [e.id for e in task.split("dev")] == ["val-1", "val-3"]
+    assert [e.prompt for e in task.split("test")] == ["d", "f", "h"]  # the test set is never cut
 
 
-def test_sft_is_the_first_part_of_train(folder):
-    assert WMT(folder).split("sft") == WMT(folder).split("train")
-    assert [example.id for example in WMT(folder, sft_examples=2).split("sft")] == ["train-1", "train-2"]
-
-
-def test_a_prefix_belongs_to_the_prompt_only(folder):
-    example = WMT(folder, prefix="translate German to English: ").split("test")[1]
-    assert example.prompt == "translate German to English: sechs"
-    assert (example.reference, dict(example.fields)) == ("six", {"source": "sechs"})
-
-
-def test_gold_by_chrf(folder):
-    task = WMT(folder, gold="chrf")
+def test_gold_in_the_world(directory: Path) -> None:
+    task = WMT(directory)
     examples = task.split("test")
-    assert task.gold(examples, ["five", ""]) == [1.0, 0.0]
-    assert task.gold_name == "sentence chrF / 100"
+    assert task.gold(examples, [example.reference for example in examples]) == [1.0] * len(examples)
+    assert task.gold(examples[:2], ["", examples[0].reference])[0] == 0.0
+    assert all(0 <= score < 1 for score in task.gold(examples[:20], [e.reference for e in examples[20:40]]))
 
 
-def test_gold_of_the_world_is_one_for_references_and_zero_for_nothing(world):
-    task = WMT(world)
-    examples = task.split("test")
-    assert task.gold(examples, [example.reference for example in examples]) == [1.0] * 20
+def test_gold_by_chrf(directory: Path) -> None:
+    task = WMT(directory, gold="chrf")
+    examples = task.split("test")[:3]
+    best = task.gold(examples, [example.reference for example in examples])
+    cut = task.gold(examples, [example.reference[:-8] for example in examples])
+    assert best == [1.0] * 3
+    assert all(0.5 < score < 1 for score in cut)
     assert task.gold(examples[:1], [""]) == [0.0]
+
+
+def test_gold_of_real_text_needs_chrf(tmp_path: Path) -> None:
+    task = WMT(corpus(tmp_path / "text", train=["a"], val=["b"], test_2016_flickr=["c"]))
+    with pytest.raises(ValueError, match='gold="chrf"'):
+        task.gold(task.split("test"), ["A dog is running."])
+
+
+@pytest.mark.parametrize("gold", ["world", "chrf"])
+def test_gold_wants_one_response_per_example(directory: Path, gold: str) -> None:
+    task = WMT(directory, gold=gold)
     with pytest.raises(ValueError):
-        task.gold(examples, [""])
+        task.gold(task.split("test")[:2], ["A dog."])
 
 
-def test_world_gold_of_real_text_is_an_error(folder):
-    task = WMT(folder)
-    with pytest.raises(ValueError, match='use gold="chrf"'):
-        task.gold(task.split("test"), ["five", "six"])
-
-
-def test_the_fingerprint_sees_data_and_settings(folder):
-    fingerprints = {
-        WMT(folder).fingerprint,
-        WMT(folder, prefix="x").fingerprint,
-        WMT(folder, sft_examples=1).fingerprint,
-        WMT(folder, gold="chrf").fingerprint,
+def test_the_fingerprint_follows_what_is_read(directory: Path, tmp_path: Path) -> None:
+    write_world(tmp_path / "same", seed=1, sizes=SMALL)
+    write_world(tmp_path / "other", seed=2, sizes=SMALL)
+    first = WMT(directory).fingerprint
+    assert WMT(tmp_path / "same").fingerprint == first
+    others = {
+        WMT(tmp_path / "other").fingerprint,
+        WMT(directory, prefix="x").fingerprint,
+        WMT(directory, gold="chrf").fingerprint,
+        WMT(directory, sft_examples=2).fingerprint,
     }
-    assert WMT(folder).fingerprint in fingerprints
-    (folder / "val.en").write_text("three\nsix\n")
-    assert len(fingerprints | {WMT(folder).fingerprint}) == 5
+    assert len(others | {first}) == 5
 
 
-@pytest.mark.parametrize(
-    ("settings", "match"),
-    [({"gold": "chrff"}, "Did you mean 'chrf'"), ({"sft_examples": 0}, "at least 1")],
-)
-def test_bad_settings_are_named(folder, settings, match):
-    with pytest.raises(ValueError, match=match):
-        WMT(folder, **settings)
-
-
-def test_unknown_splits_and_short_files_are_named(folder):
-    with pytest.raises(ValueError, match="unknown split 'valid'"):
-        WMT(folder).split("valid")
-    with pytest.raises(ValueError, match=r"test_2016_flickr\.de has 2 lines, expected 1,000"):
-        WMT(folder, lines=MULTI30K_LINES).split("test")
+def test_wrong_arguments_are_named(directory: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"unknown kind of gold quality 'bleu'.*Known: chrf, world"):
+        WMT(directory, gold="bleu")
+    with pytest.raises(ValueError, match="sft_examples must be at least 1"):
+        WMT(directory, sft_examples=0)
+    with pytest.raises(ValueError, match=r"unknown split 'tests'\. Did you mean 'test'"):
+        WMT(directory).split("tests")
+    with pytest.raises(ValueError, match=r"no test_2016_flickr\.de or"):
+        WMT(tmp_path).split("test")
+    with pytest.raises(ValueError, match=r"val\.de has 40 lines, expected 1,014"):
+        WMT(directory, lines={"val": MULTI30K_LINES["val"]}).split("dev")
 
 
 @pytest.mark.shared_data
-def test_multi30k(shared_data):
+def test_multi30k(shared_data: Path) -> None:
     task = WMT(shared_data / "multi30k", gold="chrf", lines=MULTI30K_LINES)
-    # 26 of the 29,000 training sources are copies of an earlier one or stand in val or test.
-    assert [len(task.split(name)) for name in ("sft", "train", "dev", "test")] == [28_974, 28_974, 1_014, 1_000]
-    first = task.split("train")[0]
-    assert first.prompt == "Zwei junge weiße Männer sind im Freien in der Nähe vieler Büsche."
-    assert first.reference == "Two young, White males are outside near many bushes."
+    assert {name: len(task.split(name)) for name in SPLITS} == {
+        # 26 training pairs have a source that was there before, or that is in the dev or test set.
+        "sft": 28_974, "train": 28_974, "dev": 1_014, "test": 1_000,
+    }  # fmt: skip
     prompts = [example.prompt for name in ("train", "dev", "test") for example in task.split(name)]
-    assert len(prompts) == len(set(prompts))
+    assert len(set(prompts)) == len(prompts)
+    assert task.split("test")[0].reference == "A man in an orange hat starring at something."
+    examples = task.split("test")[:50]
+    shifted = task.gold(examples, [example.reference for example in task.split("test")[50:100]])
+    assert task.gold(examples, [example.reference for example in examples]) == [1.0] * 50
+    assert 0.1 < sum(shifted) / 50 < 0.3

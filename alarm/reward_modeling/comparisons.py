@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -79,7 +80,7 @@ def _rows(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
     try:
         content = path.read_bytes()
         text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise ValueError(f"{path} cannot be read ({error}); it may be damaged, write or fetch it again") from error
     # Not splitlines(): JSON strings may hold U+2028 and its kin unescaped.
     for number, line in enumerate(text.split("\n"), start=1):
