@@ -27,6 +27,7 @@ def test_choices_follow_from_the_seed_and_not_from_later_pairs(pairs: list[tuple
     longer = judge([*a, 0.5], [*b, 0.2], seed=seed)
     assert (longer.prefers_a[:-1] == found.prefers_a).all()
     assert (found.truth == [(p > q) - (p < q) for p, q in pairs]).all()
+    assert (judge(b, a, seed=seed).truth == -found.truth).all()
 
 
 @given(qualities, seeds)
@@ -125,6 +126,17 @@ def test_slips_are_flipped_truths() -> None:
         seed=1,
     )
     assert again == comparisons
+
+
+def test_what_is_kept_aside_tells_which_comparisons_are_wrong() -> None:
+    texts, scores = [f"r{i}" for i in range(12)], [i / 12 for i in range(12)]
+    comparisons, truths = compare(["p"], [texts], [scores], temperature=1e-3, error_rate=0.3, seed=1)
+    assert len(comparisons) == 66
+    for comparison, truth in zip(comparisons, truths, strict=True):
+        assert scores[texts.index(comparison.chosen)] == truth.chosen
+        assert scores[texts.index(comparison.rejected)] == truth.rejected
+        assert truth.flipped == (truth.chosen < truth.rejected)
+    assert 0.15 < sum(truth.flipped for truth in truths) / 66 < 0.45
 
 
 def test_nothing_to_compare_is_no_error_and_uneven_lists_are() -> None:

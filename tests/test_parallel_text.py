@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alarm.tasks.parallel_text import MULTI30K_LINES, read_lines, read_parallel
+from alarm.tasks.parallel_text import MULTI30K_LINES, find_text, read_lines, read_parallel
 
 # Line ends but for \n, which corpora hold inside lines, are part of a line.
 line_texts = st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"]))
@@ -34,6 +34,22 @@ def test_pairs_are_read_from_plain_and_gzipped_files(tmp_path: Path) -> None:
     assert read_parallel(tmp_path, "val") == expected
     assert read_parallel(tmp_path, "val", lines=2) == expected
     assert read_parallel(tmp_path, "val", source="en", target="de")[0] == ("A dog.", "Ein Hund.")
+
+
+def test_plain_text_comes_before_gzip(tmp_path: Path) -> None:
+    assert find_text(tmp_path, "val.de") is None
+    zipped = put(tmp_path, "val.de.gz", "Ein Hund.\n")
+    assert find_text(tmp_path, "val.de") == zipped
+    plain = put(tmp_path, "val.de", "Der Hund.\n")
+    assert find_text(tmp_path, "val.de") == plain
+
+
+def test_both_files_cut_off_alike_are_found_by_the_known_count(tmp_path: Path) -> None:
+    for language in ("de", "en"):
+        put(tmp_path, f"val.{language}", "a\n" * 154)
+    assert len(read_parallel(tmp_path, "val")) == 154
+    with pytest.raises(ValueError, match=r"val\.de has 154 lines, expected 1,014"):
+        read_parallel(tmp_path, "val", lines=MULTI30K_LINES["val"])
 
 
 def test_a_missing_file_is_named_with_its_count(tmp_path: Path) -> None:

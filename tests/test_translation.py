@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 from hypothesis import given
@@ -24,6 +25,13 @@ def test_corpus_scores_are_sacrebleus() -> None:
     assert {name: score.higher_is_better for name, score in found.items()} == {
         "bleu": True, "chrf": True, "ter": False,
     }  # fmt: skip
+
+
+def test_bleu_by_hand() -> None:
+    # Precisions 5/5, 3/4, 2/3 and 1/2, brevity penalty exp(1 - 6/5); TER inserts one word of six.
+    scores = corpus_scores(["the cat sat on mat"], ["the cat sat on the mat"])
+    assert scores["bleu"].value == pytest.approx(100 * math.exp(1 - 6 / 5) * (1 * 3 / 4 * 2 / 3 * 1 / 2) ** 0.25)
+    assert scores["ter"].value == pytest.approx(100 / 6)
 
 
 def test_ter_by_hand() -> None:

@@ -112,6 +112,9 @@ def test_the_fingerprint_follows_what_is_read(directory: Path, tmp_path: Path) -
         WMT(directory, sft_examples=2).fingerprint,
     }
     assert len(others | {first}) == 5
+    with (tmp_path / "same" / "val.en").open("a") as file:
+        file.write("One line more.\n")
+    assert WMT(tmp_path / "same").fingerprint not in others | {first}
 
 
 def test_wrong_arguments_are_named(directory: Path, tmp_path: Path) -> None:
