@@ -42,7 +42,7 @@ class TablePolicy(nn.Module):
         chosen = distribution.gather(2, batch.response_ids.unsqueeze(2)).squeeze(2)
         return torch.where(batch.response_mask, chosen, 0.0)
 
-    def forward(self, batch: TokenBatch) -> Outputs:
+    def forward(self, batch: TokenBatch, *, with_entropy: bool = True) -> Outputs:
         hidden = self.hidden[batch.prompt_ids[:, 0], : batch.response_ids.shape[1]]
         values = torch.where(batch.response_mask, self.value_head(hidden).squeeze(-1), 0.0)
         log_probs = self._chosen(self.logits, batch)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,8 +27,8 @@ from alarm.ppo.batch import TokenBatch
 from alarm.settings import PolicySettings
 
 VALUE_HEAD = "value_head.pt"
-ADAPTER = "adapter"
 FORBIDDEN_LOGIT = -1e9
+T5_FAMILY = ("t5", "mt5", "umt5", "longt5")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -42,7 +41,7 @@ class TokenOutputs:
     values: Tensor
     """[B, T], predicted return from the token on."""
     entropy: Tensor
-    """[B, T], nats, of the distribution the token was drawn from."""
+    """[B, T], nats, of the distribution the token was drawn from; 0 if it was not asked for."""
 
 
 class Policy(nn.Module):
@@ -97,18 +96,19 @@ class Policy(nn.Module):
     def trainable_parameters(self) -> list[nn.Parameter]:
         return [parameter for parameter in self.parameters() if parameter.requires_grad]
 
-    def forward(self, batch: TokenBatch) -> TokenOutputs:
-        """Log-probabilities, values and entropies of the batch's response tokens."""
+    def forward(self, batch: TokenBatch, *, with_entropy: bool = True) -> TokenOutputs:
+        """Log-probabilities, values and entropies of the batch's response tokens; no gradient flows to entropies."""
         logits, hidden = self._run(self.model, batch)
-        log_probs, entropy = self._distribution(logits, batch, entropy=True)
+        log_probs, entropy = self._distribution(logits, batch, with_entropy=with_entropy)
         values = self.value_head(hidden.float()).squeeze(-1)
         return TokenOutputs(log_probs, torch.where(batch.response_mask, values, 0.0), entropy)
 
     def text_log_probs(self, batch: TokenBatch) -> Tensor:
         """[B, T] log-probabilities of any response text over the whole vocabulary, for supervised training."""
         logits, _ = self._run(self.model, batch)
-        chosen = logits.float().log_softmax(-1).gather(2, batch.response_ids.unsqueeze(2)).squeeze(2)
-        return torch.where(batch.response_mask, chosen, 0.0)
+        mask = batch.response_mask
+        log_probs = logits[mask].float().log_softmax(-1)
+        return _spread(log_probs.gather(1, batch.response_ids[mask].unsqueeze(1)).squeeze(1), mask)
 
     @torch.no_grad()
     def reference_log_probs(self, batch: TokenBatch) -> Tensor:
@@ -118,21 +118,22 @@ class Policy(nn.Module):
                 logits, _ = self._run(self.model, batch)
         else:
             logits, _ = self._run(self._reference[0], batch)
-        return self._distribution(logits, batch, entropy=False)[0]
+        return self._distribution(logits, batch, with_entropy=False)[0]
 
     def mask_forbidden(self, logits: Tensor) -> Tensor:
         """fp32 logits that give probability 0 to padding and to all ids that are no text, save the end token."""
         return logits.float().masked_fill(self.forbidden, FORBIDDEN_LOGIT)
 
-    def _distribution(self, logits: Tensor, batch: TokenBatch, *, entropy: bool) -> tuple[Tensor, Tensor]:
-        log_probs = self.mask_forbidden(logits).log_softmax(-1)
-        chosen = log_probs.gather(2, batch.response_ids.unsqueeze(2)).squeeze(2)
-        chosen = torch.where(batch.response_mask, chosen, 0.0)
-        if not entropy:
-            return chosen, chosen
+    def _distribution(self, logits: Tensor, batch: TokenBatch, *, with_entropy: bool) -> tuple[Tensor, Tensor]:
+        """Log-probabilities and entropies [B, T] from logits [B, T, V]; padding, often a third, is never computed."""
+        mask = batch.response_mask
+        log_probs = self.mask_forbidden(logits[mask]).log_softmax(-1)
+        chosen = _spread(log_probs.gather(1, batch.response_ids[mask].unsqueeze(1)).squeeze(1), mask)
+        if not with_entropy:
+            return chosen, torch.zeros_like(chosen)
         with torch.no_grad():
             entropies = -(log_probs.exp() * log_probs).sum(-1)
-        return chosen, torch.where(batch.response_mask, entropies, 0.0)
+        return chosen, _spread(entropies, mask)
 
     def _run(self, model: PreTrainedModel, batch: TokenBatch) -> tuple[Tensor, Tensor]:
         """Logits [B, T, V] that predict each response token, and the hidden states [B, T, H] they come from."""
@@ -148,17 +149,17 @@ class Policy(nn.Module):
             )
             return out.logits, out.decoder_hidden_states[-1]
         prompt_ids, prompt_mask = left_padded(batch.prompt_ids, batch.prompt_mask)
-        ids = torch.cat([prompt_ids, batch.response_ids], dim=1)
         mask = torch.cat([prompt_mask, batch.response_mask], dim=1)
+        predicting = batch.response_ids.shape[1] + 1
         out = model(
-            input_ids=ids,
+            input_ids=torch.cat([prompt_ids, batch.response_ids], dim=1),
             attention_mask=mask.long(),
             position_ids=positions(mask),
             output_hidden_states=True,
             use_cache=False,
+            logits_to_keep=predicting,
         )
-        span = slice(prompt_ids.shape[1] - 1, -1)
-        return out.logits[:, span], out.hidden_states[-1][:, span]
+        return out.logits[:, -predicting:-1], out.hidden_states[-1][:, -predicting:-1]
 
     @contextmanager
     def _without_adapter(self) -> Iterator[None]:
@@ -169,13 +170,16 @@ class Policy(nn.Module):
         self.model.train(training)
 
     def save(self, directory: str | Path) -> None:
-        """Write model (or adapter), tokenizer and value head."""
+        """Write model, tokenizer and value head; any Hugging Face program can load the folder.
+
+        An adapter is merged into the weights it adapts, so a policy loaded from here has this policy as its reference.
+        """
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
-        self.model.save_pretrained(directory / ADAPTER if self.lora else directory)
+        model = copy.deepcopy(self.model).merge_and_unload() if self.lora else self.model
+        model.save_pretrained(directory)
         self.tokenizer.save_pretrained(directory)
         torch.save(self.value_head.state_dict(), directory / VALUE_HEAD)
-        (directory / "policy.json").write_text(json.dumps({"lora": self.lora, "dtype": str(self.model.dtype)}) + "\n")
 
     @classmethod
     def load(
@@ -190,12 +194,18 @@ class Policy(nn.Module):
         """A policy from a checkpoint, by name or path; a fresh value head from `seed` unless the folder holds one.
 
         Raises:
-            ValueError: float16 is asked for a T5 (its activations overflow), or the dtype is unknown.
+            ValueError: the dtype is unknown, is float16 for a T5 (its activations overflow), or is not float32 for
+                weights that are to be trained themselves (they round small updates away).
         """
         if settings.dtype not in DTYPES:
             raise ValueError(f"unknown dtype {settings.dtype!r}; known: {', '.join(DTYPES)}")
+        if settings.dtype != "float32" and settings.lora_rank == 0:
+            raise ValueError(
+                f"{settings.dtype} weights round small updates away; train them in float32, or set lora_rank to train "
+                "an adapter in float32 on top of them"
+            )
         config = AutoConfig.from_pretrained(checkpoint)
-        if config.model_type in ("t5", "mt5", "umt5") and settings.dtype == "float16":
+        if config.model_type in T5_FAMILY and settings.dtype == "float16":
             raise ValueError(
                 f"{config.model_type} overflows in float16 (it was trained in bfloat16); use bfloat16 or float32"
             )
@@ -213,7 +223,7 @@ class Policy(nn.Module):
         )
         head = Path(checkpoint) / VALUE_HEAD
         if head.is_file():
-            policy.value_head.load_state_dict(torch.load(head, weights_only=True))
+            policy.value_head.load_state_dict(torch.load(head, map_location="cpu", weights_only=True))
         return policy.to(device)
 
 
@@ -282,10 +292,21 @@ def add_lora(model: PreTrainedModel, settings: PolicySettings, seed: int) -> nn.
 
 
 def set_dropout(model: nn.Module, rate: float, *, adapters: bool) -> None:
-    """Set the rate of every dropout module of the base model, and of its adapters too if asked."""
+    """Set every dropout rate of the base model, and of its adapters too if asked.
+
+    Some attentions (T5's, BART's, Llama's) keep their rate as a plain number instead of in a module.
+    """
     for name, module in model.named_modules():
         if isinstance(module, nn.Dropout) and (adapters or "lora_" not in name):
             module.p = rate
+        for attribute in ("dropout", "attention_dropout", "activation_dropout"):
+            if isinstance(getattr(module, attribute, None), float):
+                setattr(module, attribute, rate)
+
+
+def _spread(values: Tensor, mask: Tensor) -> Tensor:
+    """[B, T] with `values` [N] at the N places where `mask` [B, T] is True, in order, and 0 elsewhere."""
+    return values.new_zeros(mask.shape).masked_scatter(mask, values)
 
 
 def left_padded(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

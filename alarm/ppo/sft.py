@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 
 import torch
@@ -12,6 +13,8 @@ from alarm.ppo.batch import TokenBatch
 from alarm.ppo.policy import Policy, set_dropout
 from alarm.ppo.rollout import encode_prompts
 from alarm.settings import SFTSettings
+
+MAX_GRAD_NORM = 1.0
 
 BUCKET_BATCHES = 20
 """Batches are cut from shuffled stretches of this many batches, sorted by length within: little padding, fair order."""
@@ -29,6 +32,9 @@ def train_sft(
 ) -> list[float]:
     """Maximise the mean log-probability per token of the responses, end token included.
 
+    AdamW with linear warm-up and cosine decay, on every weight of the model that is trainable. Warns if prompts or
+    responses had to be cut. torch's own random state is left as it was.
+
     Returns:
         The loss of every step, in nats per token.
     Raises:
@@ -40,19 +46,24 @@ def train_sft(
         raise ValueError(
             f"supervised fine-tuning needs prompts with responses, got {len(prompts)} and {len(responses)}"
         )
-    prompt_ids, prompt_mask, _ = encode_prompts(policy, prompts, max_tokens=max_prompt_tokens)
-    response_ids, response_mask = encode_responses(policy, responses, max_tokens=max_new_tokens)
+    prompt_ids, prompt_mask, cut_prompts = encode_prompts(policy, prompts, max_tokens=max_prompt_tokens)
+    response_ids, response_mask, cut_responses = encode_responses(policy, responses, max_tokens=max_new_tokens)
+    if cut_prompts or cut_responses:
+        warnings.warn(
+            f"supervised fine-tuning cuts {cut_prompts} of {len(prompts)} prompts to {max_prompt_tokens} tokens and "
+            f"{cut_responses} responses to {max_new_tokens}",
+            stacklevel=2,
+        )
     data = TokenBatch(prompt_ids, prompt_mask, response_ids, response_mask)
-    optimizer = torch.optim.AdamW(
-        policy.model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-    )
+    parameters = [parameter for parameter in policy.model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
     warmup = int(settings.warmup_share * settings.steps)
     schedule = get_cosine_schedule_with_warmup(optimizer, warmup, settings.steps)
     generator = torch.Generator().manual_seed(settings.seed)
     losses = []
     set_dropout(policy.model, settings.dropout, adapters=False)
     policy.train()
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[policy.device] if policy.device.type == "cuda" else []):
         torch.manual_seed(settings.seed)
         for step, rows in enumerate(_batches(data, settings, generator), start=1):
             batch = data.rows(rows)
@@ -62,7 +73,7 @@ def train_sft(
                 raise ValueError(f"the SFT loss is {losses[-1]} at step {step}; lower the learning rate")
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(policy.model.parameters(), 1.0)
+            torch.nn.utils.clip_grad_norm_(parameters, MAX_GRAD_NORM)
             optimizer.step()
             schedule.step()
             if on_step is not None:
@@ -72,15 +83,16 @@ def train_sft(
     return losses
 
 
-def encode_responses(policy: Policy, responses: Sequence[str], *, max_tokens: int) -> tuple[Tensor, Tensor]:
-    """Response ids [N, T] with their end token, cut to `max_tokens`, and boolean mask."""
+def encode_responses(policy: Policy, responses: Sequence[str], *, max_tokens: int) -> tuple[Tensor, Tensor, int]:
+    """Response ids [N, T] with their end token and boolean mask, and how many were cut, end token and all."""
     end, pad = policy.tokenizer.eos_token_id, policy.tokenizer.pad_token_id
     rows = policy.tokenizer(list(responses), add_special_tokens=False).input_ids
+    cut = sum(len(row) >= max_tokens for row in rows)
     rows = [[*row, end][:max_tokens] for row in rows]
     width = max(map(len, rows))
     ids = torch.tensor([row + [pad] * (width - len(row)) for row in rows])
     mask = torch.arange(width) < torch.tensor([len(row) for row in rows]).unsqueeze(1)
-    return ids.to(policy.device), mask.to(policy.device)
+    return ids.to(policy.device), mask.to(policy.device), cut
 
 
 def _batches(data: TokenBatch, settings: SFTSettings, generator: torch.Generator):

@@ -175,7 +175,7 @@ class PPOTrainer:
         count = int(part.mask.sum())
         if count == 0:
             return False
-        outputs = self.policy(part.batch)
+        outputs = self.policy(part.batch, with_entropy=False)
         losses, ratios, clipped = policy_losses(
             outputs.log_probs, part.log_probs, part.advantages, clip_range=settings.clip_range
         )
