@@ -47,7 +47,9 @@ def test_the_format_is_trls(tmp_path: Path) -> None:
 def test_equal_comparisons_are_equal_bytes(tmp_path: Path) -> None:
     for name in ("a.jsonl.gz", "b.jsonl.gz"):
         write_comparisons(tmp_path / name, [Comparison("p", "c", "r")] * 3)
-    assert (tmp_path / "a.jsonl.gz").read_bytes() == (tmp_path / "b.jsonl.gz").read_bytes()
+    data = (tmp_path / "a.jsonl.gz").read_bytes()
+    assert data == (tmp_path / "b.jsonl.gz").read_bytes()
+    assert data[4:8] == bytes(4)  # no time of writing
 
 
 def test_other_keys_and_blank_lines_are_ignored(tmp_path: Path) -> None:
@@ -85,9 +87,10 @@ def test_missing_and_damaged_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"there is no file .*pairs\.jsonl"):
         read_comparisons(tmp_path / "pairs.jsonl")
     good = gzip.compress(b'{"prompt": "p", "chosen": "c", "rejected": "r"}\n' * 50)
-    broken = bytearray(good)
-    broken[len(good) // 2] ^= 0xFF
-    for data in (good[:-5], good[4:], bytes(broken), b""):
+    wrong_sum, wrong_block = bytearray(good), bytearray(good)
+    wrong_sum[-8] ^= 0xFF
+    wrong_block[10] ^= 0xFF
+    for data in (good[:-5], good[4:], bytes(wrong_sum), bytes(wrong_block), b""):
         path = tmp_path / "pairs.jsonl.gz"
         path.write_bytes(data)
         if not data:
