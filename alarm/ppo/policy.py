@@ -69,7 +69,8 @@ class Policy(nn.Module):
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
         set_dropout(model, 0.0, adapters=False)
-        head = nn.Linear(self.config.hidden_size, 1)
+        # Its usual initialisation would draw from torch's own random state.
+        head = nn.utils.skip_init(nn.Linear, self.config.hidden_size, 1)
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             head.weight.normal_(std=0.02, generator=generator)

@@ -1,0 +1,203 @@
+"""Supervised fine-tuning and the tokenizer of policies from scratch."""
+
+from __future__ import annotations
+
+import json
+import math
+import warnings
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+from transformers import AutoTokenizer
+
+from alarm.ppo.batch import TokenBatch
+from alarm.ppo.policy import Policy, build_model
+from alarm.ppo.rollout import rollout
+from alarm.ppo.sft import _batches, encode_responses, train_sft
+from alarm.ppo.tokenizer import train_tokenizer
+from alarm.settings import PolicySettings, SFTSettings
+
+PROMPTS = [f"{animal} {color}" for animal in ("cat", "dog", "bird", "fish") for color in ("red", "blue", "green")]
+RESPONSES = [" ".join(["a", *reversed(prompt.split())]) + " ." for prompt in PROMPTS]
+SETTINGS = SFTSettings(steps=150, batch_size=12, learning_rate=5e-3)
+TINY = PolicySettings(hidden_size=32, feedforward_size=64, layers=1, heads=2)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory):
+    return train_tokenizer(PROMPTS + RESPONSES, vocabulary_size=64, directory=tmp_path_factory.mktemp("tokenizer"))
+
+
+def fresh(tokenizer, architecture: str = "seq2seq") -> Policy:
+    model = build_model(replace(TINY, architecture=architecture), tokenizer, max_tokens=32, seed=0)
+    return Policy(model, tokenizer, seed=0)
+
+
+def tune(policy: Policy, settings: SFTSettings, **options) -> list[float]:
+    return train_sft(policy, PROMPTS, RESPONSES, settings, max_prompt_tokens=16, max_new_tokens=16, **options)
+
+
+def weights(policy: Policy) -> torch.Tensor:
+    return nn.utils.parameters_to_vector(policy.model.parameters())
+
+
+@pytest.mark.parametrize("architecture", ["seq2seq", "causal"])
+def test_a_tiny_policy_learns_its_responses(tokenizer, architecture):
+    policy, steps = fresh(tokenizer, architecture), []
+    losses = tune(policy, SETTINGS, on_step=lambda *step: steps.append(step))
+    assert steps == [(i + 1, 150, loss) for i, loss in enumerate(losses)]
+    # Untrained weights are about as good as a uniform guess.
+    assert 0.5 * math.log(len(tokenizer)) < losses[0] < 2 * math.log(len(tokenizer))
+    assert losses[-1] < 0.1
+    drawn = rollout(policy, PROMPTS, max_prompt_tokens=16, max_new_tokens=16, generator=None)
+    assert sum(a == b for a, b in zip(drawn.responses, RESPONSES, strict=True)) >= 10
+    assert not policy.training
+
+
+@pytest.mark.parametrize("architecture", ["seq2seq", "causal"])
+def test_the_first_loss_is_the_mean_over_response_tokens_alone(tokenizer, architecture):
+    policy = fresh(tokenizer, architecture)
+    total = count = 0.0
+    for prompt, response in zip(PROMPTS, RESPONSES, strict=True):
+        source = tokenizer(prompt).input_ids
+        target = [*tokenizer(response, add_special_tokens=False).input_ids, tokenizer.eos_token_id]
+        if policy.is_encoder_decoder:
+            logits = policy.model(input_ids=torch.tensor([source]), labels=torch.tensor([target])).logits[0]
+        else:
+            logits = policy.model(input_ids=torch.tensor([source + target])).logits[0, len(source) - 1 : -1]
+        total += nn.functional.cross_entropy(logits, torch.tensor(target), reduction="sum").item()
+        count += len(target)
+    assert tune(policy, replace(SETTINGS, steps=1)) == [pytest.approx(total / count, rel=1e-4)]
+
+
+def test_a_seed_decides_everything_and_torch_is_left_alone(tokenizer):
+    settings = replace(SETTINGS, steps=4, batch_size=5, dropout=0.3)
+    results = []
+    for global_seed, seed in ((1, 0), (2, 0), (1, 7)):
+        torch.manual_seed(global_seed)
+        state = torch.get_rng_state()
+        policy = fresh(tokenizer)
+        losses = tune(policy, replace(settings, seed=seed))
+        assert torch.equal(torch.get_rng_state(), state)
+        results.append((losses, weights(policy)))
+    assert results[0][0] == results[1][0]
+    assert torch.equal(results[0][1], results[1][1])
+    assert results[0][0] != results[2][0]
+
+
+def test_dropout_acts_in_training_only(tokenizer):
+    dry, wet = fresh(tokenizer), fresh(tokenizer)
+    settings = replace(SETTINGS, steps=1)
+    assert tune(dry, settings) != tune(wet, replace(settings, dropout=0.5))
+    rates = {module.p for module in wet.model.modules() if isinstance(module, nn.Dropout)}
+    assert rates == {0.0}
+
+
+@given(st.integers(1, 60), st.integers(1, 12), st.integers(1, 40), st.integers(0, 2**31))
+def test_batches_are_full_and_pass_over_the_data_evenly(examples, size, steps, seed):
+    generator = torch.Generator().manual_seed(seed)
+    mask = torch.arange(9) < torch.randint(1, 10, (examples, 1), generator=generator)
+    data = TokenBatch(mask.long(), mask, mask.long(), mask)
+    settings = SFTSettings(steps=steps, batch_size=size)
+    batches = list(_batches(data, settings, torch.Generator().manual_seed(seed)))
+    assert len(batches) == steps
+    size = min(size, examples)
+    assert all(len(rows) == size == len(set(rows.tolist())) for rows in batches)
+    each_pass = examples // size
+    for first in range(0, steps, each_pass):
+        rows = torch.cat(batches[first : first + each_pass]).tolist()
+        assert len(rows) == len(set(rows))
+
+
+def test_batches_hold_examples_of_similar_length():
+    mask = torch.arange(40) < torch.arange(1, 41).repeat(10).unsqueeze(1)
+    data = TokenBatch(mask.long(), mask, mask.long(), mask)
+    lengths = mask.sum(1)
+    batches = list(_batches(data, SFTSettings(steps=40, batch_size=10), torch.Generator().manual_seed(0)))
+    spread = sum(int(lengths[rows].max() - lengths[rows].min()) for rows in batches) / len(batches)
+    assert spread < 5
+    # Short and long batches alternate at random: a sorted order would have a trend in it.
+    means = torch.stack([lengths[rows].float().mean() for rows in batches])
+    assert (means.diff() < 0).any()
+    assert (means.diff() > 0).any()
+
+
+def test_responses_end_with_the_end_token_unless_cut(tokenizer):
+    policy = fresh(tokenizer)
+    ids, mask, cut = encode_responses(policy, ["a red cat .", "", "a"], max_tokens=3)
+    end = tokenizer.eos_token_id
+    full = tokenizer("a red cat .", add_special_tokens=False).input_ids
+    assert [row[m].tolist() for row, m in zip(ids, mask, strict=True)] == [
+        full[:3],
+        [end],
+        [*tokenizer("a", add_special_tokens=False).input_ids, end],
+    ]
+    assert cut == 1
+    exact = encode_responses(policy, ["a red cat ."], max_tokens=len(full) + 1)
+    assert exact[2] == 0
+    assert exact[0][0, -1] == end
+
+
+def test_cut_examples_are_reported(tokenizer):
+    with pytest.warns(UserWarning, match="cuts 12 of 12 prompts to 2 tokens and 12 responses to 3"):
+        train_sft(
+            fresh(tokenizer), PROMPTS, RESPONSES, replace(SETTINGS, steps=1), max_prompt_tokens=2, max_new_tokens=3
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        tune(fresh(tokenizer), replace(SETTINGS, steps=1))
+
+
+def test_what_cannot_be_learned_from_is_refused(tokenizer):
+    policy = fresh(tokenizer)
+    for prompts, responses in (([], []), (PROMPTS, RESPONSES[:1])):
+        with pytest.raises(ValueError, match="needs prompts with responses"):
+            train_sft(policy, prompts, responses, SETTINGS, max_prompt_tokens=8, max_new_tokens=8)
+    with torch.no_grad():
+        policy.model.get_output_embeddings().weight.fill_(math.nan)
+    with pytest.raises(ValueError, match="loss is nan at step 1; lower the learning rate"):
+        tune(policy, SETTINGS)
+
+
+# --- the tokenizer -------------------------------------------------------------------------------------------------
+
+
+def test_special_tokens_and_endings(tokenizer):
+    assert (tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id) == (0, 1, 2)
+    assert len(tokenizer) <= 64
+    assert tokenizer("red cat").input_ids[-1] == 1
+    assert 1 not in tokenizer("red cat", add_special_tokens=False).input_ids
+    unknown = tokenizer("red ß", add_special_tokens=False).input_ids
+    assert 2 in unknown
+    assert tokenizer.decode(unknown, skip_special_tokens=True).strip() == "red"
+
+
+@given(words=st.lists(st.text("abcdeghilnorstu.", min_size=1, max_size=8), max_size=8))
+def test_text_survives_encoding(tokenizer, words):
+    text = " ".join(words)
+    assert tokenizer.decode(tokenizer(text).input_ids, skip_special_tokens=True) == text
+
+
+def test_training_is_repeatable_and_what_was_saved_is_what_is_used(tokenizer, tmp_path):
+    again = train_tokenizer(iter(PROMPTS + RESPONSES), vocabulary_size=64, directory=tmp_path)
+    assert again.backend_tokenizer.to_str() == tokenizer.backend_tokenizer.to_str()
+    saved = AutoTokenizer.from_pretrained(tmp_path)
+    assert (
+        json.loads(saved.backend_tokenizer.to_str())["model"] == json.loads(again.backend_tokenizer.to_str())["model"]
+    )
+    text = "a blue bird . red"
+    assert saved(text).input_ids == again(text).input_ids
+    assert saved.decode(saved(text).input_ids, skip_special_tokens=True) == text
+
+
+def test_frequent_words_become_one_piece(tokenizer):
+    assert [len(tokenizer(word, add_special_tokens=False).input_ids) for word in ("cat", "green")] == [1, 1]
+
+
+def test_a_vocabulary_below_the_alphabet_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="a vocabulary of 5 pieces cannot hold the 5 characters"):
+        train_tokenizer(["abc d"], vocabulary_size=5, directory=tmp_path)
