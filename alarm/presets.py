@@ -39,8 +39,8 @@ PRESETS: dict[tuple[str, str], Preset] = {
     ("small", "wmt"): Preset(
         scale="small",
         task="wmt",
-        policy=PolicySettings(vocabulary_size=5000, hidden_size=256, feedforward_size=1024, layers=3, heads=4),
-        sft=SFTSettings(steps=1500, batch_size=96, learning_rate=1e-3, dropout=0.1),
+        policy=PolicySettings(vocabulary_size=4000, hidden_size=192, feedforward_size=768, layers=2, heads=4),
+        sft=SFTSettings(steps=1500, batch_size=96, learning_rate=2e-3, dropout=0.1),
         reward_models=RewardModelSettings(comparison_prompts=3000, steps=300, learning_rate=3e-4),
         reward=MT_REWARD,
         ppo=PPOSettings(iterations=60, batch_size=64, max_prompt_tokens=96, max_new_tokens=64, learning_rate=5e-5),

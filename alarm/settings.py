@@ -84,6 +84,8 @@ class PPOSettings:
     accumulation_steps: int = 1  # mini-batches per optimiser step
     epochs: int = 4  # passes over each batch [paper]
     learning_rate: float = 2e-4
+    value_learning_rate: float | None = None  # of the value head; None: `learning_rate` [code]
+    warmup_iterations: int = 0  # of the policy's learning rate, linear; Adam's first steps are its largest
     gamma: float = 1.0  # [paper]
     gae_lambda: float = 0.95  # [paper]
     clip_range: float = 0.2  # of the probability ratio [paper]

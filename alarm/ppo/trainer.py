@@ -54,7 +54,12 @@ class PPOTrainer:
             settings.initial_kl_coef, target=settings.target_kl, horizon=settings.kl_horizon
         )
         self.parameters = list(policy.trainable_parameters())
-        self.optimizer = torch.optim.Adam(self.parameters, lr=settings.learning_rate, fused=True)
+        head = list(policy.value_head.parameters())
+        trunk = [parameter for parameter in self.parameters if not any(parameter is other for other in head)]
+        value_rate = settings.learning_rate if settings.value_learning_rate is None else settings.value_learning_rate
+        self.optimizer = torch.optim.Adam(
+            [{"params": trunk, "lr": settings.learning_rate}, {"params": head, "lr": value_rate}], fused=True
+        )
 
     def step(self, batch: TokenBatch, rewards: Tensor) -> dict[str, float]:
         """Learn from one batch of responses that the policy, as it is now, has sampled.
@@ -80,6 +85,7 @@ class PPOTrainer:
             raise ValueError(
                 f"rewards {tuple(rewards.shape)} must have the responses' shape {tuple(batch.response_mask.shape)}"
             )
+        self._warm_up()
         self._check("rewards", rewards, batch.response_mask, "check what the scorers return for these responses")
         batch = batch.rows(torch.arange(len(batch), device=rewards.device))
         rewards = rewards[:, : batch.response_mask.shape[1]].float()
@@ -89,6 +95,11 @@ class PPOTrainer:
         self.kl_controller.update(metrics["kl"], len(batch))
         self.iteration += 1
         return metrics | totals.metrics() | {"seconds_update": time.perf_counter() - started}
+
+    def _warm_up(self) -> None:
+        """Set the policy's learning rate for this iteration; the value head learns at its full rate from the start."""
+        share = min(1.0, (self.iteration + 1) / (self.settings.warmup_iterations + 1))
+        self.optimizer.param_groups[0]["lr"] = share * self.settings.learning_rate
 
     def _experience(self, batch: TokenBatch, rewards: Tensor) -> tuple[Experience, dict[str, float]]:
         """Predictions before the update, dropout off, and the advantages of the penalised rewards."""
