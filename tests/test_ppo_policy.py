@@ -52,12 +52,16 @@ def padded(batch: TokenBatch, prompt: int, response: int) -> TokenBatch:
     )
 
 
-def bare_logits(policy: Policy, prompt: list[int], response: list[int]) -> Tensor:
-    """Logits [n, V] of one response from the bare model, without any padding."""
+def bare(policy: Policy, prompt: list[int], response: list[int]) -> tuple[Tensor, Tensor]:
+    """Logits [n, V] and last hidden states [n, H] of one response from the bare model, without any padding."""
     if policy.is_encoder_decoder:
         decoder = torch.tensor([[policy.config.decoder_start_token_id, *response[:-1]]])
-        return policy.model(input_ids=torch.tensor([prompt]), decoder_input_ids=decoder).logits[0]
-    return policy.model(input_ids=torch.tensor([prompt + response])).logits[0, len(prompt) - 1 : -1]
+        ids = {"input_ids": torch.tensor([prompt]), "decoder_input_ids": decoder}
+        out = policy.model(**ids, output_hidden_states=True)
+        return out.logits[0], out.decoder_hidden_states[-1][0]
+    out = policy.model(input_ids=torch.tensor([prompt + response]), output_hidden_states=True)
+    span = slice(len(prompt) - 1, -1)
+    return out.logits[0, span], out.hidden_states[-1][0, span]
 
 
 @every_architecture
@@ -71,7 +75,9 @@ def test_outputs_equal_those_of_the_bare_model_row_by_row(checkpoints, architect
         n = len(response)
         assert not torch.cat([out.log_probs[row, n:], out.values[row, n:], out.entropy[row, n:], text[row, n:]]).any()
         if n:
-            logits = bare_logits(policy, prompt, response)
+            logits, hidden = bare(policy, prompt, response)
+            expected = policy.value_head(hidden).squeeze(-1)
+            torch.testing.assert_close(out.values[row, :n], expected, rtol=1e-4, atol=1e-5)
             chosen = torch.tensor(response).unsqueeze(1)
             expected = logits.log_softmax(-1).gather(1, chosen).squeeze(1)
             torch.testing.assert_close(text[row, :n], expected, rtol=1e-4, atol=1e-5)

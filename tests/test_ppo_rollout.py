@@ -97,6 +97,9 @@ def test_rows_end_at_their_end_token_or_at_the_limit(policies, architecture):
             assert not {0, 2} & set(response)
             ended += response[-1] == 1
     assert ended > 0
+    alone = [draw(policies[architecture], ["fish"], seed=seed).batch.response_mask for seed in range(20)]
+    assert min(mask.shape[1] for mask in alone) < 10
+    assert all(mask.all() for mask in alone)
     single = draw(policies[architecture], new=1)
     assert single.batch.response_ids.shape == (len(PROMPTS), 1)
 
@@ -118,13 +121,20 @@ def test_texts_and_offsets_belong_to_the_tokens(policies):
         assert words == [policies["t5"].tokenizer.convert_ids_to_tokens(i) for i in response if i != 1]
 
 
-def test_dropout_is_off_while_sampling_and_the_mode_is_kept(policies):
-    policy = policies["gpt2"]
+def test_dropout_is_off_while_sampling_and_the_mode_is_kept(tmp_path):
+    path = tiny_models.checkpoint(tmp_path, "t5")
+    tiny_models.tokenizer().save_pretrained(path)
+    policy = Policy.load(path, PolicySettings(lora_rank=4, lora_dropout=0.5), seed=0)
+    with torch.no_grad():
+        for name, parameter in policy.named_parameters():
+            if "lora_B" in name:
+                parameter.fill_(0.5)
+    found = []
     for training in (True, False):
         policy.train(training)
-        draw(policy)
+        found.append(responses_of(draw(policy)))
         assert policy.training is training
-    policy.eval()
+    assert found[0] == found[1]
 
 
 @given(st.integers(0, 2**31), st.integers(2, 30))

@@ -122,8 +122,7 @@ def test_batches_hold_examples_of_similar_length():
     assert spread < 5
     # Short and long batches alternate at random: a sorted order would have a trend in it.
     means = torch.stack([lengths[rows].float().mean() for rows in batches])
-    assert (means.diff() < 0).any()
-    assert (means.diff() > 0).any()
+    assert (means.diff() < 0).sum() > 5
 
 
 def test_responses_end_with_the_end_token_unless_cut(tokenizer):
@@ -139,6 +138,7 @@ def test_responses_end_with_the_end_token_unless_cut(tokenizer):
     assert cut == 1
     exact = encode_responses(policy, ["a red cat ."], max_tokens=len(full) + 1)
     assert exact[2] == 0
+    assert encode_responses(policy, ["a red cat ."], max_tokens=len(full))[2] == 1
     assert exact[0][0, -1] == end
 
 

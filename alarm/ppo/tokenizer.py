@@ -36,7 +36,6 @@ def train_tokenizer(texts: Iterable[str], *, vocabulary_size: int, directory: st
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary_size,
         special_tokens=[PAD, END, UNKNOWN],
-        initial_alphabet=alphabet,
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
