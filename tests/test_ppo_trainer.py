@@ -252,12 +252,50 @@ def test_gradients_are_clipped_if_asked(monkeypatch):
     monkeypatch.setattr(
         torch.optim.Adam,
         "step",
-        lambda self: norms.append(math.sqrt(sum(float(p.grad.square().sum()) for p in self.param_groups[0]["params"]))),
+        lambda self: norms.append(
+            math.sqrt(sum(float(p.grad.square().sum()) for group in self.param_groups for p in group["params"]))
+        ),
     )
     free = PPOTrainer(TablePolicy(), WHOLE, seed=0).step(batch, rewards)
     limited = PPOTrainer(TablePolicy(), replace(WHOLE, max_grad_norm=0.01), seed=0).step(batch, rewards)
     assert norms == pytest.approx([free["grad_norm"], 0.01], rel=1e-3)
     assert limited["grad_norm"] == pytest.approx(free["grad_norm"])
+
+
+def test_the_value_head_can_have_a_rate_of_its_own():
+    batch, rewards = table_batch()
+
+    def moved(**rates: float) -> tuple[float, float]:
+        policy = TablePolicy()
+        before = policy.logits.detach().clone(), policy.value_head[1].weight.detach().clone()
+        PPOTrainer(policy, replace(WHOLE, **rates), seed=0).step(batch, rewards)
+        return tuple(float((a - b).abs().max()) for a, b in zip(policy_parts(policy), before, strict=True))
+
+    def policy_parts(policy: TablePolicy) -> tuple[Tensor, Tensor]:
+        return policy.logits.detach(), policy.value_head[1].weight.detach()
+
+    # Adam's first step moves every weight by the learning rate.
+    assert moved() == pytest.approx((0.05, 0.05), rel=1e-3)
+    assert moved(value_learning_rate=0.2) == pytest.approx((0.05, 0.2), rel=1e-3)
+    assert moved(value_learning_rate=0.2, warmup_iterations=4) == pytest.approx((0.01, 0.2), rel=1e-3)
+    assert moved(value_learning_rate=0.0)[1] == 0.0
+
+
+def test_the_policy_s_rate_warms_up_once_and_a_resumed_run_goes_on_with_it(tmp_path):
+    batch, rewards = table_batch()
+    settings = replace(WHOLE, warmup_iterations=3)
+    ppo, rates = PPOTrainer(TablePolicy(), settings, seed=0), []
+    for _ in range(5):
+        ppo.step(batch, rewards)
+        rates.append(ppo.optimizer.param_groups[0]["lr"])
+        if ppo.iteration == 2:
+            ppo.save(tmp_path)
+    assert rates == pytest.approx([0.0125, 0.025, 0.0375, 0.05, 0.05])
+    resumed = PPOTrainer(TablePolicy(), settings, seed=0)
+    resumed.load(tmp_path)
+    for _ in range(3):
+        resumed.step(batch, rewards)
+    assert torch.equal(weights(resumed.policy), weights(ppo.policy))
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
