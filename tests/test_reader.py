@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from alarm.registry import UnknownNameError
 from alarm.scorers.forms import FORMS, question_of
-from alarm.scorers.networks import Encoded, collate
+from alarm.scorers.networks import Encoded, collate, segment_likelihoods
 from alarm.scorers.reader import Reader, checksum
 from tests.tiny_models import WORDS, checkpoint, tokenizer
 
@@ -60,8 +60,8 @@ def test_a_unit_is_good_only_if_its_logit_beats_the_error_and_a_tie_is_bad():
     ("architecture", "kind", "prompt", "response", "marks"),
     [
         ("t5", "holistic", PROMPT, f"<pad> {RESPONSE} </s>", [10]),
-        ("t5", "factuality", PROMPT, "<pad> the cat is red . </s> It is big . </s>", [6, 11]),
-        ("t5", "relevance", question_of(PROMPT), "<pad> the cat is red . </s> It is big . </s>", [6, 11]),
+        ("t5", "factuality", PROMPT, f"<pad> {RESPONSE}", [5, 9]),
+        ("t5", "relevance", question_of(PROMPT), f"<pad> {RESPONSE}", [5, 9]),
         ("gpt2", "holistic", "", f"Human: {PROMPT}\nAssistant: {RESPONSE}", [-1]),
         ("bert", "completeness", "", f"{PROMPT} answer: {RESPONSE}", [-1]),
         ("bert", "factuality", "", f"{PROMPT} answer: </s> the cat is red . </s> It is big .", [-11, -5]),
@@ -79,7 +79,7 @@ def test_text_forms(readers, architecture, kind, prompt, response, marks):
     assert tokens(reader, encoded.prompt_ids) == spaced(prompt)
     assert tokens(reader, encoded.response_ids) == spaced(response)
     assert list(encoded.marks) == [mark % len(encoded.response_ids) for mark in marks]
-    if reader.form.labels:
+    if reader.form.labels and architecture != "t5":
         assert {tokens(reader, [encoded.response_ids[mark]]) for mark in encoded.marks} == {"</s>"}
 
 
@@ -146,7 +146,8 @@ def test_the_weights_below_the_head_come_from_the_checkpoint(architecture, tmp_p
 def test_the_global_random_state_is_left_alone(tmp_path):
     folder = checkpoint(tmp_path, "t5")
     before = torch.get_rng_state()
-    Reader.from_checkpoint(folder, tokenizer(), "holistic", seed=3)
+    Reader.from_checkpoint(folder, tokenizer(), "holistic", seed=3).save(folder)
+    Reader.load(folder)
     assert torch.equal(before, torch.get_rng_state())
 
 
@@ -164,6 +165,51 @@ def test_unknown_kinds_and_empty_folders_are_named(tmp_path):
         Reader.from_checkpoint(checkpoint(tmp_path / "t5", "t5"), tokenizer(), "relevence", seed=0)
     with pytest.raises(ValueError, match="holds no learned scorer"):
         Reader.load(tmp_path)
+
+
+def test_an_empty_prompt_or_response_is_an_end_token(readers):
+    whole, unit = readers["t5", "holistic"], readers["t5", "factuality"]
+    (encoded,) = whole.encode([""], [[""]])
+    assert (tokens(whole, encoded.prompt_ids), tokens(whole, encoded.response_ids)) == ("</s>", "<pad> </s>")
+    (encoded,) = unit.encode(["the"], [[]])
+    assert (tokens(unit, encoded.response_ids), encoded.marks) == ("<pad>", ())
+    assert unit.logits(["the", "who"], [[], ["the cat"]])[0].shape == (0, 3)
+    assert unit.logits([], []) == []
+
+
+@given(st.data())
+def test_likelihoods_of_segments_by_a_slow_loop(data):
+    generator = torch.Generator().manual_seed(data.draw(st.integers(0, 99)))
+    lengths = data.draw(st.lists(st.integers(2, 7), min_size=1, max_size=4))
+    items = []
+    for length in lengths:
+        marks = sorted(data.draw(st.sets(st.integers(1, length - 1))))
+        ids = (0, *torch.randint(1, 5, (length - 1,), generator=generator).tolist())
+        items.append(Encoded((1,), ids, tuple(marks)))
+    batch = collate(items, pad_id=0)
+    logits = torch.randn(*batch.response_ids.shape, 5, generator=generator)
+    slow = []
+    for row, item in enumerate(items):
+        log_probs = logits[row].double().log_softmax(-1)
+        start = 1
+        for mark in item.marks:
+            chosen = [log_probs[t - 1, item.response_ids[t]].item() for t in range(start, mark + 1)]
+            gaps = [chosen[t - start] - log_probs[t - 1].max().item() for t in range(start, mark + 1)]
+            slow.append([sum(chosen) / len(chosen), min(chosen), sum(gaps) / len(gaps), min(gaps)])
+            start = mark + 1
+    fast = segment_likelihoods(logits, batch)
+    torch.testing.assert_close(fast, torch.tensor(slow).reshape(-1, 4), rtol=1e-4, atol=1e-5)
+
+
+def test_calibration_standardises_the_likelihoods(tmp_path):
+    reader = Reader.from_checkpoint(checkpoint(tmp_path, "t5"), tokenizer(), "holistic", seed=0)
+    batch = collate(reader.encode(["who ?"] * 3, [["the cat"], ["the dog is red"], ["a"]]), pad_id=0)
+    reader.network.calibrate(batch)
+    features = (reader.network._read(batch)[1] - reader.network.likelihood_mean) / reader.network.likelihood_std
+    torch.testing.assert_close(features.mean(0), torch.zeros(4), rtol=0, atol=1e-4)
+    torch.testing.assert_close(features.std(0, correction=0), torch.ones(4), rtol=1e-4, atol=1e-4)
+    reader.network.calibrate(collate(reader.encode(["who ?"], [["a"]]), pad_id=0))
+    assert torch.isfinite(reader.network.likelihood_std).all()
 
 
 def test_collate_by_hand():

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from alarm.scorers.networks import Batch, marked_logits
 
@@ -16,6 +18,11 @@ if TYPE_CHECKING:
     from alarm.scorers.reader import Reader
     from alarm.settings import RewardModelSettings
 
+HEAD_RATE, POLICY_RATE = 10.0, 0.1
+"""Multiples of the learning rate for an encoder-decoder's new head, which starts from nothing, and for what lies below
+where that reads what the policy read (its likelihoods are worth keeping; faster fitting of noisy labels loses them)."""
+CALIBRATION_ROWS = 100
+"""Training rows on which an encoder-decoder's likelihood features are standardised."""
 OnStep = Callable[[int, int, float], None]
 """Called with (step, steps, loss) after every forward pass of training."""
 
@@ -34,6 +41,8 @@ def fit(
 ) -> list[float]:
     """Train `reader.network` in place with AdamW, linear warm-up over a tenth of the steps and cosine decay.
 
+    The trainers seed the global random generators; torch's are put back afterwards.
+
     Args:
         rows: training examples, of any type that `collate` understands.
         collate: makes a batch and the loss's further arguments from some rows.
@@ -48,12 +57,15 @@ def fit(
     from datasets import Dataset
     from transformers import PrinterCallback, ProgressCallback, Trainer, TrainingArguments
 
+    reader.network.to(device)
     base, arguments_type, further = Trainer, TrainingArguments, {}
     if preferences:
         from trl import RewardConfig, RewardTrainer
 
         base, arguments_type = RewardTrainer, RewardConfig
         further = {"max_length": None}  # the reader has cut what is too long
+    if reader.encoder_decoder:
+        reader.network.calibrate(collate(list(rows[:CALIBRATION_ROWS]))[0])
     losses: list[float] = []
 
     class MarkTrainer(base):
@@ -77,7 +89,7 @@ def fit(
         batch, further_arguments = collate([rows[index["chosen_ids"]] for index in indices])
         return {**vars(batch), **further_arguments}
 
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, torch.random.fork_rng():
         trainer = MarkTrainer(
             model=reader.network,
             args=arguments_type(
@@ -85,8 +97,6 @@ def fit(
                 max_steps=settings.steps,
                 per_device_train_batch_size=min(rows_per_step, len(rows)),
                 learning_rate=settings.learning_rate,
-                lr_scheduler_type="cosine",
-                warmup_ratio=0.1,
                 seed=settings.seed,
                 remove_unused_columns=False,
                 bf16=False,
@@ -103,9 +113,26 @@ def fit(
             # Rows are looked up by index; TRL takes a dataset with these two columns as tokenised.
             train_dataset=Dataset.from_dict({name: range(len(rows)) for name in ("chosen_ids", "rejected_ids")}),
             processing_class=reader.tokenizer,
+            optimizers=_optimizer(reader, settings),
         )
         trainer.remove_callback(PrinterCallback)
         trainer.remove_callback(ProgressCallback)
         trainer.train()
     reader.network.eval()
     return losses
+
+
+def _optimizer(reader: Reader, settings: RewardModelSettings) -> tuple[Optimizer, LRScheduler]:
+    from transformers import get_cosine_schedule_with_warmup
+
+    network, rate = reader.network, settings.learning_rate
+    if reader.encoder_decoder:
+        body_rate = rate if reader.form.question_only else POLICY_RATE * rate
+        groups = [
+            {"params": list(network.head.parameters()), "lr": HEAD_RATE * rate},
+            {"params": list(network.body.parameters()), "lr": body_rate},
+        ]
+    else:
+        groups = [{"params": list(network.parameters())}]
+    optimizer = torch.optim.AdamW(groups, lr=rate, weight_decay=0.0)
+    return optimizer, get_cosine_schedule_with_warmup(optimizer, settings.steps // 10, settings.steps)

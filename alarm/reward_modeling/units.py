@@ -15,9 +15,10 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from alarm.reward_modeling.fitting import OnStep, fit
-from alarm.scorers.forms import FORMS, GOOD, Form
+from alarm.scorers.forms import FORMS, Form
 from alarm.scorers.networks import Batch, Encoded, collate
 from alarm.scorers.reader import Reader
+from alarm.tasks.qa_labels import GOOD
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -74,7 +75,8 @@ def train_unit_model(
 ) -> UnitReport:
     """Train a unit classifier and save it to `directory`, where the scorer of that `kind` loads it.
 
-    Only the logits at the separators enter the loss. A step has `settings.batch_size` responses.
+    Only the logits at the units' marks enter the loss. A step has half of `settings.batch_size` responses: each has
+    a prompt of its own, while that many pairs share fewer.
 
     Args:
         examples: labelled responses; those without units are skipped.
@@ -99,7 +101,7 @@ def train_unit_model(
         [(item, [form.labels.index(label) for label in row.labels]) for item, row in zip(encoded, rows, strict=True)],
         collate=lambda batch: _collate_units(batch, tokenizer.pad_token_id),
         loss=lambda logits, labels: cross_entropy(logits, labels),
-        rows_per_step=settings.batch_size,
+        rows_per_step=max(1, settings.batch_size // 2),
         settings=settings,
         device=device,
         on_step=on_step,

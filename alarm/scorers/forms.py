@@ -11,12 +11,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from alarm.registry import Registry
+from alarm.tasks.qa_labels import FACTUALITY_ERROR, GOOD, IGNORED, RELEVANCE_ERROR
 from alarm.text.splitting import sentence_spans, sub_sentence_spans
-
-GOOD = "O"
-"""The class of a unit without error."""
-IGNORED = "Ignore"
-"""The class of a unit whose error is of a kind that this classifier does not judge."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +50,16 @@ FORMS: Registry[Form] = Registry("learned scorer")
 for _form in (
     Form("holistic", "Human: ", "\nAssistant: "),
     Form("completeness", "", " answer: "),
-    Form("factuality", "", " answer: ", ("F-ERR", IGNORED, GOOD), "F-ERR"),
-    Form("relevance", "", " answer: ", (IGNORED, "NF-ERR", GOOD), "NF-ERR", sub_sentences=True, question_only=True),
+    Form("factuality", "", " answer: ", (FACTUALITY_ERROR, IGNORED, GOOD), FACTUALITY_ERROR),
+    Form(
+        "relevance",
+        "",
+        " answer: ",
+        (IGNORED, RELEVANCE_ERROR, GOOD),
+        RELEVANCE_ERROR,
+        sub_sentences=True,
+        question_only=True,
+    ),
 ):
     FORMS.add(_form.kind, _form)
 

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
+from transformers import AutoConfig, AutoModelForSeq2SeqLM, PretrainedConfig, PreTrainedModel
 
 WEIGHTS = "model.safetensors"
+LIKELIHOODS = 4
+"""Features of `segment_likelihoods`."""
 
 
 @dataclass(frozen=True)
@@ -73,30 +75,55 @@ def _pad(rows: list[tuple[int, ...]], pad_id: int) -> tuple[Tensor, Tensor]:
 
 
 class EncoderDecoderReader(PreTrainedModel):
-    """The encoder reads the prompt, the decoder reads the response, and a linear head reads the decoder's states.
+    """The encoder reads the prompt, the decoder reads the response; a linear head judges each mark.
 
-    This is the policy's own way of reading, so every weight below the head can start from the SFT policy. (Hugging
-    Face's encoder-decoder classifiers feed one text to both stacks and lose most of that start.)
+    The head sees the decoder's state at the mark, and how likely the network's own language model finds the tokens
+    from the previous mark on: their mean and lowest log-probability, absolute and relative to the likeliest token.
+    All of it starts from the SFT policy and is trained together. A policy's likelihood tells its own slips well, so a
+    small network starts far above chance instead of learning from noisy labels to tell right from wrong at all.
+    (Hugging Face's encoder-decoder classifiers feed one text to both stacks and lose most of that start.)
     """
 
     main_input_name = "response_ids"
 
     def __init__(self, config: PretrainedConfig, body: PreTrainedModel | None = None) -> None:
         super().__init__(config)
-        self.body = AutoModel.from_config(config) if body is None else body
-        self.head = nn.Linear(config.hidden_size, config.num_labels, bias=config.num_labels > 1)
+        self.body = AutoModelForSeq2SeqLM.from_config(config) if body is None else body
+        self.head = nn.Linear(config.hidden_size + LIKELIHOODS, config.num_labels)
+        self.register_buffer("likelihood_mean", torch.zeros(LIKELIHOODS))
+        self.register_buffer("likelihood_std", torch.ones(LIKELIHOODS))
+        with torch.no_grad():
+            self.head.bias.zero_()
+            self.head.weight.normal_(std=1 / config.hidden_size)
+            # The last label is "no error"; a lone score is its own last label.
+            self.head.weight[-1, config.hidden_size :] = 1 / LIKELIHOODS
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits [M, labels], fp32, at the batch's marks."""
+        states, likelihoods = self._read(batch)
+        features = (likelihoods - self.likelihood_mean) / self.likelihood_std
+        return self.head(torch.cat([states, features.to(states.dtype)], dim=1)).float()
+
+    @torch.no_grad()
+    def calibrate(self, batch: Batch) -> None:
+        """Measure mean and standard deviation of the likelihood features, in which the head then reads them."""
+        likelihoods = self._read(batch)[1]
+        self.likelihood_mean.copy_(likelihoods.mean(0))
+        self.likelihood_std.copy_(likelihoods.std(0, correction=0).clamp(min=0.01))  # a single mark has none
+
+    def _read(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Decoder states [M, H] and likelihood features [M, 4] at the marks."""
         # Padding lies right of every mark and the decoder looks left only, so it needs no mask.
-        states = self.body.encoder(input_ids=batch.prompt_ids, attention_mask=batch.prompt_mask.long())[0]
-        states = self.body.decoder(
-            input_ids=batch.response_ids,
-            encoder_hidden_states=states[batch.prompt_of],
-            encoder_attention_mask=batch.prompt_mask[batch.prompt_of].long(),
+        prompt_states = self.body.get_encoder()(input_ids=batch.prompt_ids, attention_mask=batch.prompt_mask.long())[0]
+        output = self.body(
+            encoder_outputs=(prompt_states[batch.prompt_of],),
+            attention_mask=batch.prompt_mask[batch.prompt_of].long(),
+            decoder_input_ids=batch.response_ids,
+            output_hidden_states=True,
             use_cache=False,
-        )[0]
-        return self.head(states[batch.mark_rows, batch.mark_columns]).float()
+        )
+        states = output.decoder_hidden_states[-1][batch.mark_rows, batch.mark_columns]
+        return states, segment_likelihoods(output.logits, batch)
 
     def save(self, directory: Path) -> None:
         from safetensors.torch import save_model
@@ -108,9 +135,35 @@ class EncoderDecoderReader(PreTrainedModel):
     def load(cls, directory: Path) -> EncoderDecoderReader:
         from safetensors.torch import load_model
 
-        network = cls(AutoConfig.from_pretrained(directory))
+        with torch.random.fork_rng(devices=[]):  # weights are drawn before they are read
+            network = cls(AutoConfig.from_pretrained(directory))
         load_model(network, str(directory / WEIGHTS))
         return network
+
+
+def segment_likelihoods(logits: Tensor, batch: Batch) -> Tensor:
+    """How likely a language model finds the response tokens of each mark's segment.
+
+    The segment of a mark holds the tokens after the row's previous mark (or after the start token) up to the mark.
+
+    Args:
+        logits: [N, T, V], position t predicting response token t + 1.
+    Returns:
+        [M, 4], fp32, in nats: mean and lowest of log p(token), then mean and lowest of log p(token) - max log p.
+    """
+    log_probs = logits[:, :-1].float().log_softmax(-1)
+    chosen = log_probs.gather(2, batch.response_ids[:, 1:].unsqueeze(2)).squeeze(2)
+    gap = chosen - log_probs.amax(2)
+    columns = torch.arange(1, batch.response_ids.shape[1], device=logits.device)
+    same_row = batch.mark_rows[1:] == batch.mark_rows[:-1]
+    previous = torch.zeros_like(batch.mark_columns)
+    previous[1:] = torch.where(same_row, batch.mark_columns[:-1], 0)
+    inside = (columns > previous.unsqueeze(1)) & (columns <= batch.mark_columns.unsqueeze(1))
+    features = []
+    for values in (chosen, gap):
+        values = torch.where(inside, values[batch.mark_rows], 0.0)  # log-probabilities are never above 0
+        features += [values.sum(1) / inside.sum(1), values.amin(1)]
+    return torch.stack(features, dim=1)
 
 
 def marked_logits(network: nn.Module, batch: Batch) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from transformers import (
     AutoConfig,
-    AutoModel,
+    AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     AutoTokenizer,
@@ -42,7 +42,7 @@ class Reader:
         """`max_tokens` limits the prompt where it has a stream of its own, else prompt and response together."""
         self.network, self.tokenizer, self.form, self.max_tokens = network, tokenizer, FORMS[kind], max_tokens
         self.truncated_prompts = 0
-        """Prompts cut so far, for records."""
+        """Prompts cut so far, for records; one that an encoder-decoder reads for several responses counts once."""
         if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
             raise ValueError(
                 "the reward model's tokenizer needs a pad token other than its end token: with none, or with the same, "
@@ -74,7 +74,7 @@ class Reader:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             if config.is_encoder_decoder:
-                network = EncoderDecoderReader(config, AutoModel.from_pretrained(checkpoint, config=config))
+                network = EncoderDecoderReader(config, AutoModelForSeq2SeqLM.from_pretrained(checkpoint, config=config))
             else:
                 network = _classifier(kind).from_pretrained(checkpoint, config=config)
         return cls(network, tokenizer, kind, max_tokens=max_tokens)
@@ -130,21 +130,26 @@ class Reader:
         return results
 
     def _two_streams(self, prompts: Sequence[str], units: Sequence[Sequence[str]]) -> list[Encoded]:
-        """The prompt as the policy reads it; start token, then each unit followed by the separator that judges it."""
-        separator = self.tokenizer.convert_tokens_to_ids(self._separator)
+        """Both texts as the policy reads and writes them, judged at the last token of each unit.
+
+        A separator inside the response would be an end token to the decoder, with nothing likely after it.
+        """
+        end = self.tokenizer.eos_token_id
         distinct = list(dict.fromkeys(prompts))
-        # An encoder cannot read nothing, so an empty prompt is the separator alone.
+        # An encoder cannot read nothing, so an empty prompt is the end token alone.
         prompt_ids = {
-            text: ids or [separator] for text, ids in zip(distinct, self.tokenizer(distinct).input_ids, strict=True)
+            text: ids or [end] for text, ids in zip(distinct, self.tokenizer(distinct).input_ids, strict=True)
         }
-        self.truncated_prompts += sum(len(prompt_ids[prompt]) > self.max_tokens for prompt in prompts)
+        self.truncated_prompts += sum(len(ids) > self.max_tokens for ids in prompt_ids.values())
         flat = [piece for pieces in units for piece in pieces]
         piece_ids = iter(self.tokenizer(flat, add_special_tokens=False).input_ids if flat else [])
         encoded = []
         for prompt, pieces in zip(prompts, units, strict=True):
             response, marks = [self.network.config.decoder_start_token_id], []
             for _ in pieces:
-                response += [*next(piece_ids), separator]
+                ids = next(piece_ids)
+                # A unit is judged at its last token, a whole response at its end token.
+                response += ids if ids and self.form.labels else [*ids, end]
                 marks.append(len(response) - 1)
             encoded.append(Encoded(tuple(prompt_ids[prompt][: self.max_tokens]), tuple(response), tuple(marks)))
         return encoded
