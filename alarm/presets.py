@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from alarm.registry import UnknownNameError, unknown_name
 from alarm.settings import (
     SCALES,
@@ -21,20 +23,35 @@ REPORTED_SEEDS = (1, 2, 3)
 QA_REWARD = RewardSettings(holistic_weight=5.0, threshold=0.6)
 MT_REWARD = RewardSettings(holistic_weight=3.0, threshold=0.5)
 
+# A small policy trained from scratch: its value head must learn fast (the paper's 4 epochs at one rate leave the critic
+# explaining nothing), value errors must not bend the shared trunk, and Adam's first full-size steps undo the SFT.
+FROM_SCRATCH_PPO = PPOSettings(
+    epochs=2,
+    learning_rate=2e-4,
+    value_learning_rate=1e-2,
+    value_weight=0.01,
+    value_clip_range=100.0,
+    warmup_iterations=4,
+    eval_every=8,
+    checkpoint_every=8,
+)
+
 PRESETS: dict[tuple[str, str], Preset] = {
     ("tiny", "long_form_qa"): Preset(
         scale="tiny",
         task="long_form_qa",
-        policy=PolicySettings(),
-        sft=SFTSettings(),
-        reward_models=RewardModelSettings(),
+        sft=SFTSettings(steps=400, learning_rate=3e-3),
+        reward_models=RewardModelSettings(comparison_prompts=1200, steps=150),
         reward=QA_REWARD,
-        ppo=PPOSettings(),
+        ppo=replace(FROM_SCRATCH_PPO, iterations=24, batch_size=96, mini_batch_size=48),
     ),
     ("tiny", "wmt"): Preset(
         scale="tiny",
         task="wmt",
+        sft=SFTSettings(steps=400, learning_rate=3e-3),
+        reward_models=RewardModelSettings(comparison_prompts=1200, steps=150),
         reward=MT_REWARD,
+        ppo=replace(FROM_SCRATCH_PPO, iterations=32, batch_size=128, mini_batch_size=64),
     ),
     ("small", "wmt"): Preset(
         scale="small",
@@ -43,7 +60,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
         sft=SFTSettings(steps=1500, batch_size=96, learning_rate=2e-3, dropout=0.1),
         reward_models=RewardModelSettings(comparison_prompts=3000, steps=300, learning_rate=3e-4),
         reward=MT_REWARD,
-        ppo=PPOSettings(iterations=60, batch_size=64, max_prompt_tokens=96, max_new_tokens=64, learning_rate=5e-5),
+        ppo=replace(FROM_SCRATCH_PPO, iterations=40, batch_size=128, mini_batch_size=64, max_new_tokens=64),
         evaluation=EvaluationSettings(dev_examples=200, test_examples=1000, selection_examples=1000),
     ),
 }

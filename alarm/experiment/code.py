@@ -44,6 +44,9 @@ LIBRARIES = ("torch", "transformers", "trl", "numpy")
 def code_fingerprint(sources: tuple[str, ...]) -> str:
     """A hash of the named source files, folders with all their modules."""
     root = Path(alarm.__file__).parent
+    for source in sources:
+        if not (root / source).exists():
+            raise FileNotFoundError(f"{source} is named as code that numbers depend on, but alarm/ has no such file")
     paths = {path for source in sources for path in [root / source, *(root / source).rglob("*.py")] if path.is_file()}
     digest = hashlib.sha256()
     for path in sorted(paths):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,9 @@ def build_initial_policy(lab: Lab, directory: Path) -> None:
     if preset.policy.checkpoint is None:
         policy = _from_scratch(lab, directory / "policy", [*prompts, *references])
     else:
-        policy = Policy.load(preset.policy.checkpoint, preset.policy, device=lab.device)
+        # All weights are tuned; PPO then adapts them by LoRA if the settings say so.
+        whole = replace(preset.policy, lora_rank=0, dtype="float32")
+        policy = Policy.load(preset.policy.checkpoint, whole, device=lab.device)
     losses = train_sft(
         policy,
         prompts,

@@ -24,7 +24,12 @@ HELD_OUT_SHARE = 8
 
 class LongFormQALab(Lab):
     task_name = LongFormQA.name
-    task_code = ("tasks/long_form_qa.py", "tasks/qa_feedback.py", "tasks/qa_labels.py", "experiment/long_form_qa.py")
+    task_code = (
+        *(f"tasks/{name}.py" for name in ("long_form_qa", "qa_feedback", "qa_labels")),
+        *(f"tasks/worlds/{name}.py" for name in ("qa", "qa_annotators", "qa_facts")),
+        "text/splitting.py",
+        "experiment/long_form_qa.py",
+    )
     learned = ("holistic", "factuality", "relevance", "completeness")
 
     def write_world(self, directory: Path) -> None:

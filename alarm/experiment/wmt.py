@@ -18,13 +18,20 @@ from alarm.tasks.wmt import WMT
 
 WORLD_SEED = 21
 ANNOTATOR_SEED = 22
+CAPTION_PARTS = ("caption_grammar", "caption_lexicon", "caption_quality", "caption_reading")
 HELD_OUT_SHARE = 8
 """One in this many compared prompts is kept for the reward model's reported accuracy."""
 
 
 class WMTLab(Lab):
     task_name = WMT.name
-    task_code = ("tasks/wmt.py", "tasks/parallel_text.py", "text/chrf.py", "experiment/wmt.py")
+    task_code = (
+        "tasks/wmt.py",
+        "tasks/parallel_text.py",
+        "text/chrf.py",
+        *(f"tasks/worlds/{name}.py" for name in ("captions", *CAPTION_PARTS)),
+        "experiment/wmt.py",
+    )
     learned = ("holistic",)
 
     def write_world(self, directory: Path) -> None:
