@@ -31,8 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
 def list_everything(method_files: list[str]) -> str:
     """Everything with a canonical name, with one line each."""
     import baselines  # noqa: F401  registers the baselines
-    from alarm.experiment.lab import lab_class
-    from alarm.methods import METHODS, load_method_file
+    from alarm.methods import METHODS, RECIPES, load_method_file
+    from alarm.scorers.catalog import SCORERS, describe_scorer
     from alarm.settings import SCALES
     from alarm.tasks.catalog import TASKS
 
@@ -41,8 +41,8 @@ def list_everything(method_files: list[str]) -> str:
     sections = {
         "tasks": {name: task.description for name, task in TASKS.items()},
         "methods": {name: method.description for name, method in METHODS.items()},
-        "recipes": RECIPES,
-        "scorers": {name: text for task in TASKS for name, text in lab_class(task).scorer_descriptions().items()},
+        "recipes": dict(RECIPES.items()),
+        "scorers": {scorer.name: describe_scorer(scorer) for scorer in SCORERS},
         "scales": SCALES,
     }
     width = max(len(name) for section in sections.values() for name in section)

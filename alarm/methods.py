@@ -54,9 +54,17 @@ class Method:
 
 METHODS: Registry[Method] = Registry("method")
 
+RECIPES: Registry[str] = Registry("reward-model recipe")
+RECIPES.add("plain", "Bradley-Terry loss on the annotators' comparisons")
+
 
 def register_method(method: Method) -> Method:
-    """Make a method known by its name; returns it. A second, different method of that name raises `ValueError`."""
+    """Make a method known by its name; returns it.
+
+    Raises:
+        ValueError: another method has that name, or its recipe is unknown.
+    """
+    RECIPES[method.recipe]
     return METHODS.add(method.name, method)
 
 
