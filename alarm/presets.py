@@ -26,7 +26,7 @@ MT_REWARD = RewardSettings(holistic_weight=3.0, threshold=0.5)
 # A small policy trained from scratch: its value head must learn fast (at the policy's rate the critic
 # explains nothing), value errors must not bend the shared trunk, and Adam's first full-size steps undo the SFT.
 FROM_SCRATCH_PPO = PPOSettings(
-    epochs=1,
+    epochs=2,
     learning_rate=1.5e-4,
     value_learning_rate=1e-2,
     value_weight=0.02,
@@ -43,7 +43,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
         sft=SFTSettings(steps=400, learning_rate=2e-3),
         reward_models=RewardModelSettings(comparison_prompts=1200, steps=150),
         reward=QA_REWARD,
-        ppo=replace(FROM_SCRATCH_PPO, iterations=24, batch_size=96, mini_batch_size=48),
+        ppo=replace(FROM_SCRATCH_PPO, iterations=24, batch_size=128, responses_per_prompt=4, mini_batch_size=128),
     ),
     ("tiny", "wmt"): Preset(
         scale="tiny",
@@ -51,7 +51,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
         sft=SFTSettings(steps=400, learning_rate=2e-3),
         reward_models=RewardModelSettings(comparison_prompts=1200, steps=150),
         reward=MT_REWARD,
-        ppo=replace(FROM_SCRATCH_PPO, iterations=32, batch_size=128, mini_batch_size=64),
+        ppo=replace(FROM_SCRATCH_PPO, iterations=32, batch_size=128, responses_per_prompt=4, mini_batch_size=128),
     ),
     ("small", "wmt"): Preset(
         scale="small",
@@ -60,7 +60,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
         sft=SFTSettings(steps=1500, batch_size=96, learning_rate=2e-3, dropout=0.1),
         reward_models=RewardModelSettings(comparison_prompts=3000, steps=300, learning_rate=3e-4),
         reward=MT_REWARD,
-        ppo=replace(FROM_SCRATCH_PPO, iterations=40, batch_size=128, mini_batch_size=64, max_new_tokens=64),
+        ppo=replace(FROM_SCRATCH_PPO, iterations=40, batch_size=128, mini_batch_size=128, max_new_tokens=64),
         evaluation=EvaluationSettings(dev_examples=200, test_examples=1000, selection_examples=1000),
     ),
 }

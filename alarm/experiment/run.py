@@ -169,11 +169,12 @@ class Run:
     def _examples(self, iteration: int) -> list[Example]:
         """The training prompts of an iteration: a function of the seed alone, so that a resumed run sees the same."""
         train = self.lab.task.split("train")
-        size = self.settings.batch_size
+        repeats = self.settings.responses_per_prompt
+        size = self.settings.batch_size // repeats
         chosen = []
         for position in range(iteration * size, (iteration + 1) * size):
             epoch, index = divmod(position, len(train))
-            chosen.append(train[_order(self.spec.seed, epoch, len(train))[index]])
+            chosen += [train[_order(self.spec.seed, epoch, len(train))[index]]] * repeats
         return chosen
 
     def _record(self, history, metrics, clock: _Clock, started: str, error: str | None) -> RunRecord:
