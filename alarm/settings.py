@@ -80,7 +80,6 @@ class PPOSettings:
 
     iterations: int = 40  # batches of rollouts
     batch_size: int = 64  # responses per rollout batch
-    responses_per_prompt: int = 1  # samples of one prompt in a batch; an encoder reads each distinct prompt once
     mini_batch_size: int = 32
     accumulation_steps: int = 1  # mini-batches per optimiser step
     epochs: int = 4  # passes over each batch [paper]

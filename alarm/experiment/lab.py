@@ -173,7 +173,7 @@ class Lab(ABC):
 
     @cached_property
     def selection(self) -> dict[str, Any]:
-        """Proactive selection on the dev split: inconsistencies, greedy-against-sampling win rates, the chosen aspect."""
+        """Proactive selection on the dev split: inconsistencies, greedy-against-sampling wins, the chosen aspect."""
 
         def build(path: Path) -> None:
             write_json(path / "selection.json", self._select())

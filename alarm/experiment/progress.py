@@ -23,7 +23,7 @@ class Progress:
         self._write({})
 
     def step(self, step: int, total: int, **numbers: float) -> None:
-        """Report step `step` of `total` with the numbers worth watching; time left is extrapolated from the steps so far."""
+        """Report step `step` of `total` with the numbers worth watching; time left is extrapolated."""
         self._first_step = self._first_step or step
         done = step - self._first_step
         left = (time.time() - self._started) / (done + 1) * (total - step)

@@ -169,12 +169,11 @@ class Run:
     def _examples(self, iteration: int) -> list[Example]:
         """The training prompts of an iteration: a function of the seed alone, so that a resumed run sees the same."""
         train = self.lab.task.split("train")
-        repeats = self.settings.responses_per_prompt
-        size = self.settings.batch_size // repeats
+        size = self.settings.batch_size
         chosen = []
         for position in range(iteration * size, (iteration + 1) * size):
             epoch, index = divmod(position, len(train))
-            chosen += [train[_order(self.spec.seed, epoch, len(train))[index]]] * repeats
+            chosen.append(train[_order(self.spec.seed, epoch, len(train))[index]])
         return chosen
 
     def _record(self, history, metrics, clock: _Clock, started: str, error: str | None) -> RunRecord:
