@@ -61,6 +61,22 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("task_name", session.tasks)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let every worker begin with another task's setup, so that none waits for what another is building.
+
+    xdist hands each worker two tests at first: a task's setup and one of its runs. The other runs follow, those of the
+    task whose setup is the shortest (the last named) first.
+    """
+    by_task: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        task = parameters.get("task_name") or getattr(parameters.get("run_spec"), "task", "")
+        by_task.setdefault(task, []).append(item)
+    first = [item for group in by_task.values() for item in group[:2]]
+    rest = [item for group in reversed(by_task.values()) for item in group[2:]]
+    items[:] = first + rest
+
+
 @pytest.fixture
 def session(pytestconfig: pytest.Config):
     """The session's options, store and labs."""

@@ -219,13 +219,30 @@ class Lab(ABC):
             "sft": read_json(self.sft / "report.json"),
             "comparisons": read_json(self.comparisons / "report.json"),
             "reward_models": {kind: read_json(self.reward_model(kind) / "report.json") for kind in self.learned},
+            "holistic_against_gold": self._agreement_with_gold(),
             "constants": {name: constants.to_dict() for name, constants in self.constants.items()},
         }
 
-    def _select(self) -> dict[str, Any]:
+    def _agreement_with_gold(self) -> dict[str, Any]:
+        """How often the holistic reward and gold prefer the same of a greedy and a sampled dev response.
+
+        The reward models' own held-out accuracies are against annotators' labels, noise included; this is not.
+        """
+        examples, greedy, sampled = self._dev_pairs()
+        prompts = [example.prompt for example in examples]
+        holistic = self._values(self.holistic_scorer, prompts, greedy, sampled)
+        gold = [self.task.gold(examples, responses) for responses in (greedy, sampled)]
+        counts = inconsistency(*holistic, *gold)
+        return {"pairs_decided_by_both": counts.both_decide, "agreement_percent": 100.0 - counts.rate}
+
+    def _dev_pairs(self) -> tuple[Sequence[Example], list[str], list[str]]:
+        """Dev examples with a greedy and a sampled response of the SFT policy each."""
         examples = self._dev_examples()
         greedy = [sample.response for sample in self.sft_samples("dev", examples, count=0)]
-        sampled = [sample.response for sample in self.dev_samples]
+        return examples, greedy, [sample.response for sample in self.dev_samples]
+
+    def _select(self) -> dict[str, Any]:
+        examples, greedy, sampled = self._dev_pairs()
         prompts = [example.prompt for example in examples]
         holistic = self._values(self.holistic_scorer, prompts, greedy, sampled)
         candidates, greedy_wins = {}, {"holistic": asdict(win_rate(*holistic))}

@@ -22,7 +22,6 @@ from transformers import (
     T5Config,
     T5ForConditionalGeneration,
 )
-from transformers.modeling_outputs import BaseModelOutput
 
 from alarm.ppo.batch import TokenBatch
 from alarm.settings import PolicySettings
@@ -141,11 +140,10 @@ class Policy(nn.Module):
         """Logits [B, T, V] that predict each response token, and the hidden states [B, T, H] they come from."""
         if self.is_encoder_decoder:
             start = batch.response_ids.new_full((len(batch.response_ids), 1), self.config.decoder_start_token_id)
-            encoded, mask = encode_distinct(model, batch.prompt_ids, batch.prompt_mask)
             # Right padding needs no decoder mask: a real token never looks at what follows it.
             out = model(
-                encoder_outputs=encoded,
-                attention_mask=mask,
+                input_ids=batch.prompt_ids,
+                attention_mask=batch.prompt_mask.long(),
                 decoder_input_ids=torch.cat([start, batch.response_ids[:, :-1]], dim=1),
                 output_hidden_states=True,
                 use_cache=False,
@@ -305,14 +303,6 @@ def set_dropout(model: nn.Module, rate: float, *, adapters: bool) -> None:
         for attribute in ("dropout", "attention_dropout", "activation_dropout"):
             if isinstance(getattr(module, attribute, None), float):
                 setattr(module, attribute, rate)
-
-
-def encode_distinct(model: PreTrainedModel, prompt_ids: Tensor, prompt_mask: Tensor) -> tuple[BaseModelOutput, Tensor]:
-    """Encoder states [B, S, H] and attention mask [B, S] of B prompts; each distinct one is encoded once."""
-    distinct, row_of = torch.unique(torch.where(prompt_mask, prompt_ids, -1), dim=0, return_inverse=True)
-    mask = (distinct >= 0).long()
-    states = model.get_encoder()(input_ids=distinct.clamp(min=0), attention_mask=mask).last_hidden_state
-    return BaseModelOutput(last_hidden_state=states[row_of]), mask[row_of]
 
 
 def _spread(values: Tensor, mask: Tensor) -> Tensor:
