@@ -57,7 +57,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
         scale="small",
         task="wmt",
         policy=PolicySettings(vocabulary_size=4000, hidden_size=192, feedforward_size=768, layers=2, heads=4),
-        sft=SFTSettings(steps=1500, batch_size=96, learning_rate=2e-3, dropout=0.1),
+        sft=SFTSettings(steps=3000, batch_size=96, learning_rate=2e-3, dropout=0.1),
         reward_models=RewardModelSettings(comparison_prompts=2000, steps=150),
         reward=MT_REWARD,
         ppo=replace(FROM_SCRATCH_PPO, iterations=40, batch_size=128, mini_batch_size=64, max_new_tokens=64),
