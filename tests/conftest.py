@@ -1,5 +1,6 @@
 """Shared by all tests: offline libraries, one thread, and the optional folder of real data."""
 
+import functools
 import os
 from pathlib import Path
 
@@ -22,3 +23,29 @@ def shared_data() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("set ALARM_DATA to the folder with the real data sets to run this test")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def micro_store(tmp_path_factory) -> Path:
+    """The store all micro labs of a test session share; what one test builds, the next finds."""
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture(scope="session")
+def labs(micro_store):
+    """A function from a task's name to its micro lab, built on demand."""
+    from tests.micro import micro_lab
+
+    return functools.cache(lambda task: micro_lab(task, micro_store))
+
+
+@pytest.fixture
+def known_methods():
+    """The registered methods, baselines included; what a test registers is forgotten after it."""
+    import baselines  # noqa: F401  registers the baselines
+    from alarm.methods import METHODS
+
+    before = dict(METHODS.items())
+    yield METHODS
+    METHODS._entries.clear()
+    METHODS._entries.update(before)

@@ -1,0 +1,40 @@
+"""The experiment in miniature: presets whose policies learn next to nothing, in seconds, for tests of the plumbing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from alarm.experiment.lab import Lab, lab_class
+from alarm.presets import preset
+from alarm.settings import EvaluationSettings, PolicySettings, Preset, RewardModelSettings, SFTSettings
+from alarm.store import Store
+
+ITERATIONS = 4
+TASKS = ("long_form_qa", "wmt")
+
+
+def micro_preset(task: str) -> Preset:
+    """Scale `tiny` of a task, so that it generates its own data, with every size cut down."""
+    tiny = preset("tiny", task)
+    return replace(
+        tiny,
+        policy=PolicySettings(vocabulary_size=768, hidden_size=48, feedforward_size=96, layers=1, heads=2),
+        sft=SFTSettings(steps=120, batch_size=32, learning_rate=1e-2),
+        reward_models=RewardModelSettings(comparison_prompts=48, steps=6, batch_size=16),
+        ppo=replace(
+            tiny.ppo,
+            iterations=ITERATIONS,
+            batch_size=8,
+            mini_batch_size=4,
+            max_new_tokens=24,
+            eval_every=2,
+            checkpoint_every=1,
+        ),
+        evaluation=EvaluationSettings(dev_examples=6, test_examples=8, selection_examples=12),
+    )
+
+
+def micro_lab(task: str, store: Path, **changes) -> Lab:
+    """A lab over the folder `store`; `changes` replace fields of the micro preset."""
+    return lab_class(task)(replace(micro_preset(task), **changes), Store(store))
