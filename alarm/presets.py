@@ -43,7 +43,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
         sft=SFTSettings(steps=400, learning_rate=2e-3),
         reward_models=RewardModelSettings(comparison_prompts=1000, steps=100),
         reward=QA_REWARD,
-        ppo=replace(FROM_SCRATCH_PPO, iterations=16, batch_size=96, mini_batch_size=48),
+        ppo=replace(FROM_SCRATCH_PPO, learning_rate=5e-5, iterations=16, batch_size=96, mini_batch_size=48),
     ),
     ("tiny", "wmt"): Preset(
         scale="tiny",
