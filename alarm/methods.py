@@ -5,6 +5,7 @@ To add one, write a file that calls `register_method` (see `baselines/` for exam
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
 import sys
@@ -107,10 +108,30 @@ def load_method_file(path: str | Path) -> list[str]:
 
 
 def method_source(method: Method) -> str:
-    """A hash of the file that defines the method's composition, so that an edited method is run again."""
-    code = getattr(method.compose, "__code__", None)
+    """A hash of the files that define the method's composition and transform, so that an edited method is run again.
+
+    Raises:
+        ValueError: one of the two is a built-in function, whose source cannot be told.
+    """
+    functions = [method.compose] if method.transform is None else [method.compose, method.transform]
+    digest = hashlib.sha256()
+    for path in sorted({_source_file(method, function) for function in functions}):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _source_file(method: Method, function: Callable) -> Path:
+    """The file that holds a function, the function behind a partial, or the class of a callable object."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    code = getattr(function, "__code__", None) or getattr(type(function).__call__, "__code__", None)
     path = Path(code.co_filename) if code else None
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path and path.is_file() else "unknown"
+    if path is None or not path.is_file():
+        raise ValueError(
+            f"method {method.name}: {function!r} is built-in or typed in, so runs cannot be kept apart by its source; "
+            "write it as a function in a file"
+        )
+    return path
 
 
 def _hierarchical(inputs: RewardInputs) -> Tensor:

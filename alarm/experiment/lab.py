@@ -233,7 +233,8 @@ class Lab(ABC):
         holistic = self._values(self.holistic_scorer, prompts, greedy, sampled)
         gold = [self.task.gold(examples, responses) for responses in (greedy, sampled)]
         counts = inconsistency(*holistic, *gold)
-        return {"pairs_decided_by_both": counts.both_decide, "agreement_percent": 100.0 - counts.rate}
+        percent = 100.0 - counts.rate if counts.both_decide else None
+        return {"pairs_decided_by_both": counts.both_decide, "agreement_percent": percent}
 
     def _dev_pairs(self) -> tuple[Sequence[Example], list[str], list[str]]:
         """Dev examples with a greedy and a sampled response of the SFT policy each."""
