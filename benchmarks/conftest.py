@@ -149,10 +149,19 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         StatusLine.current.stop()
     if hasattr(config, "workerinput") or config.option.collectonly:
         return
-    config.alarm_rendered = config.alarm.render()
+    try:
+        config.alarm_rendered = config.alarm.render()
+    except ValueError as error:
+        # Such as an unreadable record of an earlier run: the runs of now are kept, the tables wait for its repair.
+        config.alarm_render_error = str(error)
+        session.exitstatus = exitstatus or pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
+    problem = getattr(config, "alarm_render_error", None)
+    if problem:
+        terminalreporter.section("tables and figures")
+        terminalreporter.line(f"not rendered: {problem}", red=True)
     rendered = getattr(config, "alarm_rendered", [])
     if rendered:
         terminalreporter.section("tables and figures")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -40,7 +41,7 @@ class Session:
         for path in method_files:
             load_method_file(path)
         self.scale = scale
-        self.results = results
+        self.results = check_results(results)
         self.device = check_device(device)
         self.specs: list[RunSpec] = run_matrix(scale, tasks=tasks, methods=methods, aspects=aspects, seeds=seeds)
         self.tasks = list(dict.fromkeys(spec.task for spec in self.specs))
@@ -109,6 +110,16 @@ def check_device(device: str) -> str:
     if kind not in ("cpu", "cuda"):
         raise ValueError(f"device {device!r} is not supported; use cpu, cuda or cuda:N")
     return device
+
+
+def check_results(results: Path) -> Path:
+    """The folder for records, checked to be a writable folder or the name of one to come; nothing is created."""
+    folder = results.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    if not (folder.is_dir() and os.access(folder, os.W_OK)):
+        raise ValueError(f"--results {results}: {folder} is not a folder that can be written; name another one")
+    return results
 
 
 def check_data(scale: str, data: Path | None) -> Path | None:
