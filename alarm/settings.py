@@ -6,10 +6,8 @@ and `small` presets are ours throughout; their hyperparameters were chosen on th
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any
-
-from alarm.registry import unknown_name
 
 SCALES = {
     "tiny": "generated worlds, models trained from scratch in seconds; no network, no GPU",
@@ -129,11 +127,3 @@ class Preset:
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
-
-def from_dict(cls: type, values: dict[str, Any]) -> Any:
-    """Build a settings dataclass from a dictionary; an unknown key raises `ValueError` naming the nearest."""
-    known = {f.name for f in fields(cls)}
-    for key in values:
-        if key not in known:
-            raise ValueError(unknown_name(f"{cls.__name__} field", key, known))
-    return cls(**values)

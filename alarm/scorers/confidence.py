@@ -45,4 +45,5 @@ class ConfidenceScorer(TextScorer):
 
     def measure(self, response: str) -> Score:
         detector, target = self._detector
-        return Score(float(detector.compute_language_confidence(response, target)))
+        # lingua sums in an order that differs between processes; the last digits would turn ties into wins.
+        return Score(round(float(detector.compute_language_confidence(response, target)), 9))

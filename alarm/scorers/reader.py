@@ -201,8 +201,13 @@ def _classifier(kind: str) -> type:
 
 
 def checksum(directory: str | Path) -> str:
-    """The first 12 digits of the sha256 of a stored network's weights."""
+    """The first 12 digits of a sha256 over the names and values of a stored network's weights."""
+    from safetensors.torch import load_file
+
     digest = hashlib.sha256()
     for file in sorted(Path(directory).glob("*.safetensors")):
-        digest.update(file.read_bytes())
+        # Not the file's bytes: the order of its header entries varies between equal networks.
+        for name, tensor in sorted(load_file(file).items()):
+            digest.update(name.encode())
+            digest.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:12]
