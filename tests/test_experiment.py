@@ -31,16 +31,9 @@ PHASES = {"rollout", "scoring", "update", "evaluation"}
 
 
 def outcome(record):
-    """What must not depend on how or when a run was made: history without durations, and the test responses.
-
-    Test scores count to twelve digits: lingua sums its models in an order that varies from call to call.
-    """
+    """What must not depend on how or when a run was made: history without durations, metrics, and test responses."""
     history = [{k: v for k, v in row.items() if not k.startswith("seconds")} for row in record.history]
-    generations = [
-        (g.id, g.response, g.length, {name: round(value, 12) for name, value in g.scores.items()})
-        for g in generations_of(record)
-    ]
-    return history, generations
+    return history, record.metrics, generations_of(record)
 
 
 def without_runs(store, folder):

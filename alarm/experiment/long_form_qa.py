@@ -71,7 +71,7 @@ class LongFormQALab(Lab):
             "pairs": len(feedback) * len(PAIRS),
             "undecided_pairs": sum(record.preference.count(0) for record in feedback),
             "pairs_with_known_truth": len(decided),
-            "wrong_label_share": sum(label != truth for label, truth in decided) / len(decided),
+            "wrong_label_share": sum(label != truth for label, truth in decided) / len(decided) if decided else None,
             "error_rate": settings.error_rate,
             "temperature": settings.temperature,
             "span_error_rate": settings.span_error_rate,

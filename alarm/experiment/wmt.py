@@ -75,7 +75,7 @@ class WMTLab(Lab):
             wrong, total = wrong + sum(truth.flipped for truth in decided), total + len(decided)
         return report | {
             "pairs_with_known_truth": total,
-            "wrong_label_share": wrong / total,
+            "wrong_label_share": wrong / total if total else None,
             "error_rate": settings.error_rate,
             "temperature": settings.temperature,
         }
