@@ -29,7 +29,7 @@ class PolicySettings:
     heads: int = 4
     lora_rank: int = 0  # 0: full fine-tuning, the reference policy is a frozen copy
     lora_alpha: int = 32
-    lora_dropout: float = 0.05
+    lora_dropout: float = 0.05  # [paper]; PPO keeps it off, so that the first ratio is 1
     dtype: str = "float32"  # of the base weights; losses are always fp32
 
 
@@ -52,6 +52,7 @@ class RewardModelSettings:
 
     comparison_prompts: int = 800  # prompts whose responses are compared
     responses_per_prompt: int = 4  # samples of the SFT policy compared with each other
+    grammar_checker: str = "harper"  # or "languagetool", the paper's
     error_rate: float = 0.15  # share of judgements that are flipped at random
     temperature: float = 0.15  # of the annotators' choice, in units of gold quality
     span_error_rate: float = 0.1  # share of text units whose mark is wrong
@@ -92,7 +93,7 @@ class PPOSettings:
     initial_kl_coef: float = 0.2  # [paper]
     target_kl: float = 6.0  # nats per response, of the adaptive coefficient [paper]
     kl_horizon: int = 10_000  # responses [paper]
-    early_stop_kl: float = 0.1  # epochs end when the batch's approximate KL exceeds 1.5 times this [code]
+    early_stop_kl: float = 0.1  # epochs end when the last mini-batch's approximate KL exceeds 1.5 times this [code]
     max_ratio: float = 10.0  # a mini-batch whose mean ratio exceeds this is skipped [code]
     max_grad_norm: float | None = None  # no clipping in the authors' code
     value_dropout: float = 0.1  # on the value head's input, off in rollouts [code]

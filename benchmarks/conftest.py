@@ -29,6 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--seeds", default="1,2,3", help="comma-separated seeds (default: 1,2,3)")
     group.addoption("--device", default="cpu", help="cpu (default) or cuda")
     group.addoption("--data", default=None, help="folder with real data, for scale small")
+    group.addoption("--grammar-checker", default="harper", help="harper (default) or languagetool")
     group.addoption("--store", default=None, help="folder of trained artifacts (default: in the user's cache folder)")
     group.addoption("--results", default=str(ROOT / "results"), help="folder for records, tables and figures")
     group.addoption("--fresh", action="store_true", help="build everything anew instead of using stored artifacts")
@@ -147,6 +148,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     config = session.config
     if StatusLine.current:
         StatusLine.current.stop()
+    config.alarm.close()
     if hasattr(config, "workerinput") or config.option.collectonly:
         return
     try:

@@ -22,7 +22,9 @@ REWARD_CODE = (
     "scorers",
     "reward_modeling",
     "selection.py",
+    "evaluation/win_rates.py",
     "experiment/constants.py",
+    "experiment/lab.py",
     "experiment/scoring.py",
 )
 RUN_CODE = (
@@ -31,13 +33,25 @@ RUN_CODE = (
     "compositions.py",
     "methods.py",
     "transforms.py",
+    "evaluation/translation.py",
     "experiment/rewards.py",
     "experiment/run.py",
 )
 """Per stage, the sources below `alarm/` that can change its artifacts: editing one rebuilds these and no others.
 A lab adds its task's own (`Lab.task_code`)."""
 
-LIBRARIES = ("torch", "transformers", "trl", "numpy")
+LIBRARIES = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "trl",
+    "peft",
+    "numpy",
+    "harper-py",
+    "lingua-language-detector",
+    "textstat",
+    "sacrebleu",
+)
 
 
 @cache

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from alarm.experiment.matrix import RunSpec, run_matrix
 from alarm.methods import load_method_file
 from alarm.presets import preset
+from alarm.settings import Preset
 
 
 class Session:
@@ -34,6 +36,7 @@ class Session:
         data: Path | None = None,
         store: Path | None = None,
         fresh: bool = False,
+        grammar_checker: str = "harper",
         token: str | None = None,
     ) -> None:
         import baselines  # noqa: F401  registers the baselines
@@ -47,6 +50,7 @@ class Session:
         self.tasks = list(dict.fromkeys(spec.task for spec in self.specs))
         self.token = token or uuid.uuid4().hex
         self.data = check_data(scale, data)
+        self.grammar_checker = check_grammar_checker(grammar_checker)
         from alarm.store import Store
 
         self.store = Store(store, fresh_token=self.token if fresh else None)
@@ -72,6 +76,7 @@ class Session:
             data=Path(option.data) if option.data else None,
             store=Path(option.store) if option.store else None,
             fresh=option.fresh,
+            grammar_checker=option.grammar_checker,
             token=worker_input["alarm_token"] if worker_input else None,
         )
 
@@ -82,13 +87,23 @@ class Session:
 
         if task not in self._labs:
             self._labs[task] = lab_class(task)(
-                preset(self.scale, task),
+                self._preset(task),
                 self.store,
                 data=self.data,
                 device=self.device,
                 progress=Progress(self.progress_folder),
             )
         return self._labs[task]
+
+    def _preset(self, task: str) -> Preset:
+        settings = preset(self.scale, task)
+        models = replace(settings.reward_models, grammar_checker=self.grammar_checker)
+        return replace(settings, reward_models=models)
+
+    def close(self) -> None:
+        """Take this process off the progress line."""
+        for lab in self._labs.values():
+            lab.progress.finish()
 
     def render(self) -> list[Path]:
         """Rebuild this scale's tables and figures from the records on disk."""
@@ -120,6 +135,14 @@ def check_results(results: Path) -> Path:
     if not (folder.is_dir() and os.access(folder, os.W_OK)):
         raise ValueError(f"--results {results}: {folder} is not a folder that can be written; name another one")
     return results
+
+
+def check_grammar_checker(name: str) -> str:
+    """Return the name of a grammar checker that works here, else raise `ValueError` saying what to install."""
+    from alarm.scorers.grammar import CHECKERS
+
+    CHECKERS[name].require()
+    return name
 
 
 def check_data(scale: str, data: Path | None) -> Path | None:

@@ -104,7 +104,12 @@ class WMTLab(Lab):
         from alarm.scorers.length import LengthScorer
         from alarm.scorers.readability import ReadabilityScorer
 
-        scorers = (GrammarScorer(), ConfidenceScorer(), ReadabilityScorer(), LengthScorer())
+        scorers = (
+            GrammarScorer(self.preset.reward_models.grammar_checker),
+            ConfidenceScorer(),
+            ReadabilityScorer(),
+            LengthScorer(),
+        )
         return {scorer.name: scorer for scorer in scorers}
 
     def corpus_metrics(self, examples: Sequence[Example], responses: Sequence[str]) -> dict[str, Any]:

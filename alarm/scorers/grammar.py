@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from abc import ABC, abstractmethod
 from functools import cached_property
 from importlib.metadata import version
+from importlib.util import find_spec
 
 from alarm.registry import Registry
 from alarm.scorers.base import Placement, Score, Span
@@ -13,6 +15,10 @@ from alarm.scorers.text_scorer import TextScorer
 
 class GrammarChecker(ABC):
     """Finds grammar errors in English text."""
+
+    @classmethod  # noqa: B027  most checkers need nothing
+    def require(cls) -> None:
+        """Raise `ValueError`, with what to install, if the checker cannot work here; asked before any training."""
 
     @abstractmethod
     def find(self, text: str) -> list[tuple[int, int]]:
@@ -48,15 +54,22 @@ class HarperChecker(GrammarChecker):
 class LanguageToolChecker(GrammarChecker):
     """LanguageTool's default English rules, the paper's checker; needs Java and a local server."""
 
+    @classmethod
+    def require(cls) -> None:
+        missing = [] if shutil.which("java") else ["Java 17"]
+        missing += [] if find_spec("language_tool_python") else ["`pip install language_tool_python`"]
+        if missing:
+            raise ValueError(
+                f"the grammar checker 'languagetool' needs {' and '.join(missing)}; install it or use 'harper'"
+            )
+
     @cached_property
     def _tool(self):
         try:
             import language_tool_python
-        except ImportError as error:
-            raise ValueError(
-                "the grammar checker 'languagetool' needs Java 17 and `pip install language_tool_python`; "
-                "install both or use the checker 'harper'"
-            ) from error
+        except ImportError:
+            self.require()
+            raise
         return language_tool_python.LanguageTool("en-US")
 
     @property
