@@ -126,4 +126,3 @@ class Preset:
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
-

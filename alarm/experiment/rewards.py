@@ -23,7 +23,7 @@ class Rewards:
     """The rewards of one batch and the numbers behind them."""
 
     per_token: Tensor
-    """[B, T], what PPO optimises, before the KL penalty."""
+    """[B, T], what PPO receives, before the KL penalty (the released code then leaves out each row's first token)."""
     holistic: Tensor
     """[B], z-normalised holistic reward, before the rule for degenerate responses."""
     components: dict[str, Tensor]
@@ -85,6 +85,7 @@ class RewardFunction:
         metrics = {
             "reward": _mean_total(per_token),
             "reward_intended": _mean_total(composed),
+            "lost_to_placement": _mean_total(per_token) - _mean_total(composed),
             "holistic_raw": sum(raw) / len(raw),
             "holistic": holistic.mean().item(),
             "holistic_weighted": _mean_total(components["holistic"]),

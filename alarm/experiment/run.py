@@ -163,6 +163,7 @@ class Run:
                 "test": score_means(generations),
                 "sft": score_means(lab.sft_test_generations),
                 "corpus": lab.corpus_metrics(examples, [sample.response for sample in samples]),
+                "sft_corpus": lab.corpus_metrics(examples, [g.response for g in lab.sft_test_generations]),
             }
         return generations, metrics
 

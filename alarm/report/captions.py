@@ -14,13 +14,17 @@ SHOWN_PACKAGES = ("alarm", "torch", "transformers", "trl", "harper-py", "lingua-
 
 def origin(scale: str, records: Sequence[RunRecord]) -> list[str]:
     """Two sentences about the runs behind a table."""
+    return origin_of(scale, [record.environment for record in records], period(records))
+
+
+def period(records: Sequence[RunRecord]) -> str:
+    """The day the runs finished, or the first and the last."""
     days = sorted(record.finished[:10] for record in records)
-    dates = "" if not days else days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
-    return origin_of(scale, [record.environment for record in records], dates)
+    return "" if not days else days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
 
 
 def origin_of(scale: str, environments: Sequence[Mapping[str, Any]], dates: str = "") -> list[str]:
-    """The same from environments, for records that are no runs."""
+    """The same from environments, for records that are no runs; `dates` are those of the runs they were made for."""
     hardware = _listed(environment.get("hardware", "hardware unknown") for environment in environments)
     place = f"Scale `{scale}` ({SCALES.get(scale, 'unknown scale')}); {hardware}" + (f"; {dates}." if dates else ".")
     versions = [

@@ -39,6 +39,9 @@ def means_table(runs: TaskRuns, published: Published) -> Table:
             stated = [r.metrics.get("corpus", {}).get(metric, {}) for r in runs.finished.get(row, {}).values()]
             scores = [entry["value"] for entry in stated if entry.get("value") is not None]
             cells[row, metric] = Cell(spread(scores)) if scores else Cell(missing=f"no {metric} of {row}")
+        before = [r.metrics["sft_corpus"][metric]["value"] for r in runs.records if "sft_corpus" in r.metrics]
+        if before:
+            cells[SFT_ROW, metric] = Cell(Spread(before[0], None, 1), show_count=False)
     labels = {column: _label(runs, score) for column, score in columns.items()}
     labels |= {metric: entry["name"] for metric, entry in metrics.items()}
     caption = [

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from alarm.files import write_atomically
-from alarm.report.captions import origin, origin_of
+from alarm.report.captions import origin, origin_of, period
 from alarm.report.figures import curves_figure, selection_figure
 from alarm.report.mean_tables import gold_table, means_table
 from alarm.report.published import Published
@@ -39,9 +39,9 @@ def render(results: Path | str, scale: str) -> list[Path]:
     tasks = {runs.task: runs for runs in groups}
     for runs in tasks.values():
         if runs.selection:
-            tables.append(selection_table(runs.selection, published))
+            tables.append(selection_table(runs.selection, published, period(runs.records)))
         if runs.setup:
-            tables.append(setup_table(runs.setup))
+            tables.append(setup_table(runs.setup, period(runs.records)))
     tables.sort(key=lambda table: (_order(table.name), table.name))
 
     folder = results / scale
@@ -67,7 +67,7 @@ def _figures(groups: Sequence[TaskRuns], tasks, published: Published, folder: Pa
     paths = []
     for runs in tasks:
         if runs.selection:
-            footer = origin_of(runs.scale, [runs.selection.environment])
+            footer = origin_of(runs.scale, [runs.selection.environment], period(runs.records))
             path = folder / f"{figure_stem(runs.task)}_selection.png"
             paths.append(selection_figure(runs.selection, published, path, _plain(footer)))
     for runs in groups:

@@ -19,7 +19,7 @@ HOLISTIC = "holistic"
 INCONSISTENCY, GREEDY = "inconsistency", "greedy_vs_sampling"
 
 
-def selection_table(record: SelectionRecord, published: Published) -> Table:
+def selection_table(record: SelectionRecord, published: Published, dates: str) -> Table:
     """Per aspect: inconsistency with the holistic reward, and win rate of greedy over sampled responses."""
     paper = PAPER_TASKS.get(record.task)
     cells: dict[tuple[str, str], Cell] = {}
@@ -54,12 +54,12 @@ def selection_table(record: SelectionRecord, published: Published) -> Table:
         name=f"{figure_stem(record.task)}_selection",
         title=(f"Figure {paper.figure_number} in numbers: p" if paper else "P")
         + f"roactive selection in {record.task}",
-        caption=[*caption, *origin_of(record.scale, [record.environment])],
+        caption=[*caption, *origin_of(record.scale, [record.environment], dates)],
         blocks=[Block("", "score", rows, [INCONSISTENCY, GREEDY], cells, labels)],
     )
 
 
-def setup_table(record: SetupRecord) -> Table:
+def setup_table(record: SetupRecord, dates: str) -> Table:
     """Every fact about what the runs share, one per line."""
     rows, cells = [], {}
     for path, value in _leaves(record.facts):
@@ -74,7 +74,7 @@ def setup_table(record: SetupRecord) -> Table:
     return Table(
         name=f"setup_{record.task}",
         title=f"Before PPO: what all runs of {record.task} share",
-        caption=origin_of(record.scale, [record.environment]),
+        caption=origin_of(record.scale, [record.environment], dates),
         blocks=[Block("", "fact", rows, ["value"], cells)],
     )
 
