@@ -108,4 +108,5 @@ def _judged(cell: Cell, p: float | None, null: float) -> Cell:
 
 
 def _no_runs(names: Sequence[str], runs: TaskRuns) -> str:
-    return "no run of " + ", ".join(name for name in names if not runs.finished.get(name))
+    absent = [name for name in names if not runs.finished.get(name)]
+    return f"no run of {', '.join(absent)}" if absent else "nothing to compare with"
