@@ -344,3 +344,20 @@ def test_training_never_opens_the_true_labels(micro_store, labs, tmp_path, opene
     read = [name for name in opened_files if str(lab.comparisons) in name]
     assert read, "the reward models are trained from files of this folder"
     assert not [name for name in read if "true" in name]
+
+
+def test_a_full_disk_is_no_failed_run(labs, monkeypatch):
+    """An unwritable checkpoint is raised with its remedy and never sealed as the run's result."""
+    from alarm.experiment import run as module
+
+    lab = labs("wmt")
+    spec = RunSpec("wmt", "holistic_only", 41)
+
+    def full(path, value):
+        raise ValueError(f"{path} cannot be written (No space left on device); free some space")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "write_json", full)
+        with pytest.raises(ValueError, match="free some space"):
+            Run(lab, spec).record()
+    assert Run(lab, spec).record().error is None

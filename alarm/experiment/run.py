@@ -88,8 +88,7 @@ class Run:
         error = None
         try:
             self._train(trainer, history, clock, work, started)
-        except ValueError as problem:
-            # Not finite, or refused by a composition: the record says where, other runs go on.
+        except _StoppedError as problem:
             error = f"iteration {len(history)}: {problem}"
         generations, metrics = self._test(policy, clock) if error is None else ([], {})
         record = self._record(history, metrics, clock, started, error)
@@ -117,14 +116,14 @@ class Run:
                     max_new_tokens=self.settings.max_new_tokens,
                     generator=_generator(self.lab.device, self.spec.seed, iteration),
                 )
-            with clock("scoring"):
+            with clock("scoring"), _stopping():
                 rewards = rewards_of(
                     [example.prompt for example in examples],
                     drawn.responses,
                     drawn.offsets,
                     drawn.batch.response_mask.cpu(),
                 )
-            with clock("update"):
+            with clock("update"), _stopping():
                 ppo = trainer.step(drawn.batch, rewards.per_token.to(trainer.policy.device))
             gold = self.lab.task.gold(examples, drawn.responses)
             row = {
@@ -207,6 +206,19 @@ class Run:
                 "scorers": {name: scorer.version for name, scorer in scorers.items()},
             },
         )
+
+
+class _StoppedError(Exception):
+    """Rewards or an update that are not finite, or that a composition refuses: the run ends, its record says where."""
+
+
+@contextmanager
+def _stopping():
+    """Turn what rewards and PPO refuse into the end of this run; a full disk, say, is raised as it is."""
+    try:
+        yield
+    except ValueError as problem:
+        raise _StoppedError(str(problem)) from problem
 
 
 class _Clock:
