@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alarm.evaluation.win_rates import WinRate, outcomes, spread, win_rate, win_rate_matrix
+from alarm.evaluation.win_rates import WinRate, outcomes, spread, win_rate
 
 scores = st.lists(st.tuples(st.integers(-3, 3), st.integers(-3, 3)), max_size=30)
 
@@ -51,12 +51,6 @@ def test_nan_and_unequal_lengths_are_refused():
         win_rate([1.0, math.nan], [0.0, 0.0])
     with pytest.raises(ValueError, match=r"\(2,\) and \(3,\)"):
         outcomes([1, 2], [1, 2, 3])
-
-
-def test_a_matrix_holds_every_ordered_pair():
-    matrix = win_rate_matrix({"a": [1, 0], "b": [0, 0], "c": [2, 2]})
-    assert len(matrix) == 6 and matrix["a", "b"].rate == 100 and matrix["c", "a"].wins == 2
-    assert all(matrix[x, y].wins == matrix[y, x].losses for x, y in matrix)
 
 
 def test_spread_uses_the_sample_standard_deviation_and_none_for_one_seed():

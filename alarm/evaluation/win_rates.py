@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -67,24 +67,6 @@ def win_rate(a: Sequence[float], b: Sequence[float], *, higher_is_better: bool =
     """
     sign = outcomes(a, b, higher_is_better=higher_is_better)
     return WinRate(wins=int((sign > 0).sum()), losses=int((sign < 0).sum()), ties=int((sign == 0).sum()))
-
-
-def win_rate_matrix(
-    scores: Mapping[str, Sequence[float]], *, higher_is_better: bool = True
-) -> dict[tuple[str, str], WinRate]:
-    """Win rates of every method (row) over every other (column), for one seed.
-
-    Args:
-        scores: method name to its scores on the same prompts, [N] each.
-    Returns:
-        (row, column) to win rate; (a, b) and (b, a) mirror each other.
-    """
-    return {
-        (row, column): win_rate(scores[row], scores[column], higher_is_better=higher_is_better)
-        for row in scores
-        for column in scores
-        if row != column
-    }
 
 
 @dataclass(frozen=True)

@@ -14,16 +14,6 @@ def log_ratio(log_probs: Tensor, reference_log_probs: Tensor) -> Tensor:
     return log_probs - reference_log_probs
 
 
-def k2(log_ratios: Tensor) -> Tensor:
-    """Half the squared log-ratio per token [B, T]: never negative, biased, with little variance."""
-    return 0.5 * log_ratios.square()
-
-
-def k3(log_ratios: Tensor) -> Tensor:
-    """pi_ref / pi - 1 - log(pi_ref / pi) per token [B, T]: never negative and unbiased."""
-    return torch.expm1(-log_ratios) + log_ratios
-
-
 def response_kl(log_ratios: Tensor, mask: Tensor) -> float:
     """Mean over the rows of the summed log-ratio [B, T] where `mask` [B, T] is True, in nats; 0 without rows.
 
