@@ -31,7 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
 def list_everything(method_files: list[str]) -> str:
     """Everything with a canonical name, with one line each."""
     import baselines  # noqa: F401  registers the baselines
-    from alarm.methods import METHODS, RECIPES, load_method_file
+    from alarm.methods import METHODS, load_method_file
+    from alarm.reward_modeling.recipes import RECIPES
     from alarm.scorers.catalog import SCORERS, describe_scorer
     from alarm.settings import SCALES
     from alarm.tasks.catalog import TASKS
@@ -41,7 +42,7 @@ def list_everything(method_files: list[str]) -> str:
     sections = {
         "tasks": {name: task.description for name, task in TASKS.items()},
         "methods": {name: method.description for name, method in METHODS.items()},
-        "recipes": dict(RECIPES.items()),
+        "recipes": {name: recipe.description for name, recipe in RECIPES.items()},
         "scorers": {scorer.name: describe_scorer(scorer) for scorer in SCORERS},
         "scales": SCALES,
     }

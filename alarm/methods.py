@@ -18,6 +18,7 @@ from torch import Tensor
 
 from alarm.compositions import hierarchical_rewards
 from alarm.registry import Registry
+from alarm.reward_modeling.recipes import RECIPES
 from alarm.transforms import sigmoid_shape
 
 
@@ -54,9 +55,6 @@ class Method:
 
 
 METHODS: Registry[Method] = Registry("method")
-
-RECIPES: Registry[str] = Registry("reward-model recipe")
-RECIPES.add("plain", "Bradley-Terry loss on the annotators' comparisons")
 
 
 def register_method(method: Method) -> Method:

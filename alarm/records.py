@@ -6,6 +6,8 @@ Layout, below `<results>/<scale>/records/<task>/`:
     <run name>/seed<k>.generations.jsonl    its test responses, a `Generation` per line
     selection.json                          a `SelectionRecord`: proactive selection
     setup.json                              a `SetupRecord`: what the runs share, such as reward-model accuracies
+    best_of_k.json                          a `BestOfKRecord`: best-of-k from one pool of SFT samples
+    reward_models.json                      a `RewardModelRecord`: recipes of reward models, strength of preferences
     sft.generations.jsonl                   optional: the SFT policy's greedy test responses
 """
 
@@ -126,8 +128,70 @@ class SetupRecord:
     environment: Mapping[str, Any]
 
 
-AnyRecord = TypeVar("AnyRecord", RunRecord, SelectionRecord, SetupRecord)
-_KINDS = {RunRecord: "run", SelectionRecord: "selection", SetupRecord: "setup"}
+@dataclass(frozen=True)
+class BestOfKRecord:
+    """Best-of-k from one pool of SFT samples per prompt (arXiv:2402.00742): what each selector's choice is worth."""
+
+    task: str
+    scale: str
+    pool: int
+    """SFT samples per prompt, n."""
+    split: str
+    ks: Sequence[int]
+    kl: Sequence[float]
+    """Nats, log k - (k - 1) / k, one per k."""
+    selectors: Mapping[str, Mapping[str, Any]]
+    """Selector name to `description` and to [K][P] lists, one value per k and prompt, each the mean over all subsets of
+    k samples: `gold`; `win_rate`, percent, by gold against one SFT sample, a tie counting half; `all_good`, share of
+    chosen responses that gold finds good in every property (absent where properties have no gold)."""
+    properties: Sequence[str]
+    """What the sums run over, `holistic` first."""
+    gold_name: str
+    finished: str
+    """ISO 8601, UTC."""
+    environment: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class RewardModelRecord:
+    """A study of reward-model recipes on one source of comparisons (arXiv:2401.06080)."""
+
+    source: str
+    """A task's name, or a data set's, such as `hh_harmless`."""
+    scale: str
+    facts: Mapping[str, Any]
+    """Counts and settings, printed in this order."""
+    validation_sets: Mapping[str, Mapping[str, Any]]
+    """Set name (`noisy`: the annotators' labels, `gold`: true labels, `agreeing`: pairs where both agree, `shifted`:
+    gold labels on samples of a PPO-trained policy) to `label`, how tables print it, and `pairs`."""
+    heuristics: Mapping[str, Mapping[str, float]]
+    """Scores that need no training, such as `length`, to their accuracy per validation set."""
+    strength: Mapping[str, Mapping[str, Any]]
+    """`in_sample` and `cross_fitted` to `mean` and `sd`, [P] lists over the training pairs, and `models`, how many
+    models score each pair."""
+    wrong: Sequence[bool | None] | None
+    """[P], whether a training pair's label is wrong; None where gold is equal, or for all if truth is unknown."""
+    deciles: Sequence[Mapping[str, Any]]
+    """A model trained on one strength decile alone: `decile` (0 the weakest), `seed`, `accuracy` per validation set."""
+    curves: Sequence[Mapping[str, Any]]
+    """One training: `recipe`, `target` (of a contrastive term, else None), `seed`, `steps` [E] and `accuracy`, per
+    validation set [E] values, the last at the end of training."""
+    sweep: Sequence[Mapping[str, Any]]
+    """The same at other noise: `error_rate`, `wrong_label_share`, `recipe`, `seed`, `accuracy` per validation set."""
+    finished: str
+    """ISO 8601, UTC."""
+    seconds: float
+    environment: Mapping[str, Any]
+
+
+AnyRecord = TypeVar("AnyRecord", RunRecord, SelectionRecord, SetupRecord, BestOfKRecord, RewardModelRecord)
+_KINDS = {
+    RunRecord: "run",
+    SelectionRecord: "selection",
+    SetupRecord: "setup",
+    BestOfKRecord: "best_of_k",
+    RewardModelRecord: "reward_models",
+}
 
 
 def run_name(method: str, aspect: str | None = None) -> str:
@@ -150,6 +214,14 @@ def selection_path(results: Path, scale: str, task: str) -> Path:
 
 def setup_path(results: Path, scale: str, task: str) -> Path:
     return records_folder(results, scale, task) / "setup.json"
+
+
+def best_of_k_path(results: Path, scale: str, task: str) -> Path:
+    return records_folder(results, scale, task) / "best_of_k.json"
+
+
+def reward_models_path(results: Path, scale: str, source: str) -> Path:
+    return records_folder(results, scale, source) / "reward_models.json"
 
 
 def sft_generations_path(results: Path, scale: str, task: str) -> Path:
@@ -181,6 +253,14 @@ def write_setup(results: Path, record: SetupRecord) -> Path:
     return _write(setup_path(results, record.scale, record.task), record)
 
 
+def write_best_of_k(results: Path, record: BestOfKRecord) -> Path:
+    return _write(best_of_k_path(results, record.scale, record.task), record)
+
+
+def write_reward_models(results: Path, record: RewardModelRecord) -> Path:
+    return _write(reward_models_path(results, record.scale, record.source), record)
+
+
 def read_record(path: Path) -> RunRecord:
     """Read one run's record.
 
@@ -198,6 +278,16 @@ def read_selection(path: Path) -> SelectionRecord:
 def read_setup(path: Path) -> SetupRecord:
     """As `read_record`, for `setup.json`."""
     return _read(path, SetupRecord)
+
+
+def read_best_of_k(path: Path) -> BestOfKRecord:
+    """As `read_record`, for `best_of_k.json`."""
+    return _read(path, BestOfKRecord)
+
+
+def read_reward_models(path: Path) -> RewardModelRecord:
+    """As `read_record`, for `reward_models.json`."""
+    return _read(path, RewardModelRecord)
 
 
 def read_records(directory: Path) -> list[RunRecord]:

@@ -63,6 +63,47 @@ class RewardModelSettings:
 
 
 @dataclass(frozen=True)
+class RecipeSettings:
+    """How reward models are denoised, regularised and adapted. [rlhf2] is arXiv:2401.06080."""
+
+    ensemble_size: int = 10  # M, models behind a pair's preference strength [rlhf2, 2.1]
+    ensemble_steps: int = 100  # optimiser steps of each
+    left_out_folds: int = 4  # of `ensemble_size` folds of prompts, left out by each cross-fitted model
+    strength: str = "cross_fitted"  # what recipes read; or "in_sample", as the paper
+    flip_share: float = 0.1  # of the weakest pairs, whose labels `flip` swaps [rlhf2, figure 8]
+    soft_label: float = 0.1  # alpha of label smoothing on pairs of negative strength
+    contrastive_weight: float = 0.1  # beta
+    contrastive_target: str = "pair"  # representations of both responses; or "difference", of their difference
+    contrastive_temperature: float = 0.1  # tau of SimCSE and of SwAV's assignments
+    contrastive_dropout: float = 0.1  # makes the two views of one representation
+    prototypes: int = 16  # of SwAV
+    sinkhorn_epsilon: float = 0.05
+    sinkhorn_iterations: int = 3
+    rounds: int = 4  # of iterative RLHF; the runs' reward-model diagnostics are taken at their ends
+    round_prompts: int = 40  # dev prompts whose samples of the current policy these diagnostics score
+    round_samples: int = 4  # k, samples per prompt, there and in MetaRM's difference loss
+    meta_steps: int = 8  # MetaRM updates between rounds
+    meta_prompts: int = 32  # prompts per update whose samples spread the scores
+    meta_ascent_rate: float = 1e-2  # eta, of the difference loss
+    meta_learning_rate: float = 1e-2  # alpha, of the preference loss
+    study_steps: int = 50  # optimiser steps of every model in the reward-model study, equal for all recipes
+    study_seeds: tuple[int, ...] = (1, 2, 3)
+
+
+@dataclass(frozen=True)
+class ReferenceSettings:
+    """Reference levels of log-sigmoid-centred rewards (arXiv:2402.00742)."""
+
+    strategy: str = "quantile"  # or "mean", "canned", "constant" (see `alarm.references`)
+    quantile: float = 0.85  # of the SFT samples' rewards on the same prompt
+    samples: int = 4  # SFT samples per prompt
+    canned_response: str = ""  # whose reward is the level of strategy "canned"
+    constant: float = 0.0  # of strategy "constant"
+    pool: int = 64  # SFT samples per prompt of best-of-k
+    pool_prompts: int = 64  # test prompts of best-of-k
+
+
+@dataclass(frozen=True)
 class RewardSettings:
     """How rewards are weighted. z-constants are measured, never set here."""
 
@@ -121,6 +162,8 @@ class Preset:
     policy: PolicySettings = field(default_factory=PolicySettings)
     sft: SFTSettings = field(default_factory=SFTSettings)
     reward_models: RewardModelSettings = field(default_factory=RewardModelSettings)
+    recipes: RecipeSettings = field(default_factory=RecipeSettings)
+    references: ReferenceSettings = field(default_factory=ReferenceSettings)
     reward: RewardSettings = field(default_factory=RewardSettings)
     ppo: PPOSettings = field(default_factory=PPOSettings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)

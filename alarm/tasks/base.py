@@ -31,6 +31,8 @@ class Task(ABC):
     description: str
     aspects: tuple[str, ...]
     """Aspect names in the order of the paper's tables."""
+    properties: tuple[str, ...] = ()
+    """The aspects that a good response must all have, for the logical AND of arXiv:2402.00742; style is none."""
     gold_name: str
     """What `gold` measures, as tables print it."""
 
@@ -42,6 +44,10 @@ class Task(ABC):
     @abstractmethod
     def gold(self, examples: Sequence[Example], responses: Sequence[str]) -> list[float]:
         """True quality of each response, higher is better. Never available to training."""
+
+    def gold_parts(self, examples: Sequence[Example], responses: Sequence[str]) -> dict[str, list[float]]:
+        """True quality of each response by property, all in [0, 1], 1 without fault; empty where it is not known."""
+        return {}
 
     @property
     @abstractmethod
