@@ -32,7 +32,9 @@ for _recipe in (
     Recipe("plain", "Bradley-Terry loss on the annotators' comparisons"),
     Recipe("flip", "the labels of the weakest pairs are swapped", needs_strength=True, flips=True),
     Recipe("margin", "every pair's strength is its margin", needs_strength=True, margins=True),
-    Recipe("flip_margin", "the weakest pairs swapped, strength as margin", needs_strength=True, flips=True, margins=True),
+    Recipe(
+        "flip_margin", "the weakest pairs swapped, strength as margin", needs_strength=True, flips=True, margins=True
+    ),
     Recipe(
         "soft_label_margin",
         "labels of pairs of negative strength smoothed, strength as margin",
