@@ -10,7 +10,7 @@ import hashlib
 import importlib.util
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -65,6 +65,25 @@ def register_method(method: Method) -> Method:
     """
     RECIPES[method.recipe]
     return METHODS.add(method.name, method)
+
+
+def method_named(name: str) -> Method:
+    """A registered method, or one with another recipe, as in `alarm@soft_label_margin`.
+
+    Raises:
+        ValueError: an unknown method or recipe; the message lists the known ones.
+    """
+    base, _, recipe = name.partition("@")
+    method = METHODS[base]
+    if not recipe:
+        return method
+    RECIPES[recipe]
+    return replace(method, name=name, recipe=recipe)
+
+
+def with_recipe(name: str, recipe: str | None) -> str:
+    """The name of a method with a recipe; None, or the method's own recipe, leaves the name as it is."""
+    return name if recipe in (None, method_named(name).recipe) else f"{name.partition('@')[0]}@{recipe}"
 
 
 def contributions(method: Method, inputs: RewardInputs) -> dict[str, Tensor]:
