@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import gzip
 import json
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from alarm.files import write_atomically
+from alarm.reward_modeling.json_lines import field, json_lines
 
 
 @dataclass(frozen=True)
@@ -38,6 +37,11 @@ class TrueQuality:
         """True if the annotator preferred the worse response; equal qualities are nobody's mistake."""
         return self.chosen < self.rejected
 
+    @property
+    def agrees(self) -> int:
+        """1 if gold prefers the chosen response too, -1 if the rejected one, 0 if it finds them equal."""
+        return (self.chosen > self.rejected) - (self.chosen < self.rejected)
+
 
 def read_comparisons(path: Path | str) -> list[Comparison]:
     """The comparisons of a JSON lines file, plain or gzipped; keys other than the three are ignored.
@@ -45,7 +49,10 @@ def read_comparisons(path: Path | str) -> list[Comparison]:
     Raises:
         ValueError: no such file, or a line that is no comparison; the message names file, line and field.
     """
-    return [Comparison(*(_field(row, key, str, where) for key in _COMPARISON)) for row, where in _rows(Path(path))]
+    return [
+        Comparison(*(field(row, key, str, where) for key in _COMPARISON))
+        for row, where in json_lines(path, "prompt, chosen, rejected")
+    ]
 
 
 def write_comparisons(path: Path | str, comparisons: Sequence[Comparison]) -> None:
@@ -60,8 +67,8 @@ def read_true_qualities(path: Path | str) -> list[TrueQuality]:
         ValueError: as `read_comparisons`.
     """
     return [
-        TrueQuality(*(float(_field(row, key, (int, float), where)) for key in _QUALITY))
-        for row, where in _rows(Path(path))
+        TrueQuality(*(float(field(row, key, (int, float), where)) for key in _QUALITY))
+        for row, where in json_lines(path, "chosen and rejected qualities")
     ]
 
 
@@ -72,38 +79,6 @@ def write_true_qualities(path: Path | str, qualities: Sequence[TrueQuality]) -> 
 
 _COMPARISON = ("prompt", "chosen", "rejected")
 _QUALITY = ("chosen", "rejected")
-
-
-def _rows(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
-    if not path.is_file():
-        raise ValueError(f"there is no file {path}; comparisons are JSON lines with {', '.join(_COMPARISON)}")
-    try:
-        content = path.read_bytes()
-        text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8")
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} cannot be read ({error}); it may be damaged, write or fetch it again") from error
-    # Not splitlines(): JSON strings may hold U+2028 and its kin unescaped.
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        where = f"{path}, line {number}"
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{where}: not JSON ({error.msg}); every line must be one JSON object") from error
-        if not isinstance(row, dict):
-            raise ValueError(f"{where}: a {type(row).__name__} where one JSON object was expected")
-        yield row, where
-
-
-def _field(row: dict[str, Any], key: str, kind: type | tuple[type, ...], where: str) -> Any:
-    if key not in row:
-        raise ValueError(f"{where}: field {key!r} is missing; found {', '.join(map(repr, row)) or 'none'}")
-    value = row[key]
-    if not isinstance(value, kind) or isinstance(value, bool):
-        expected = "text" if kind is str else "a number"
-        raise ValueError(f"{where}: field {key!r} must be {expected}, got {value!r:.60}")
-    return value
 
 
 def _write(path: Path, rows: Sequence[Comparison] | Sequence[TrueQuality]) -> None:
