@@ -55,4 +55,10 @@ def field(row: dict[str, Any], key: str, kind: type | tuple[type, ...], where: s
     return value
 
 
-_KINDS: dict[Any, str] = {str: "text", dict: "an object", list: "a list", int: "a whole number"}
+_KINDS: dict[Any, str] = {
+    str: "text",
+    int: "a whole number",
+    list: "a list",
+    dict: "an object",
+    (str, list): "text or a list",
+}
