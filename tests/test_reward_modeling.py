@@ -56,17 +56,21 @@ def toy_units(n: int, seed: int, truths: tuple[str, ...] = COLORS) -> list[Label
     return rows
 
 
-@given(FLOATS, st.floats(-5, 5))
-def test_the_preference_loss_follows_its_equation(differences, margin):
+@given(FLOATS, st.floats(-5, 5), st.floats(0, 1))
+def test_the_preference_loss_follows_its_equation(differences, margin, share):
     chosen = torch.tensor(differences, dtype=torch.float64)
-    loss = preference_loss(chosen, torch.zeros_like(chosen), torch.full_like(chosen, margin))
-    slow = sum(math.log1p(math.exp(-(d - margin))) for d in differences) / len(differences)
-    assert loss.item() == pytest.approx(slow, rel=1e-6, abs=1e-9)
+    margins, shares = torch.full_like(chosen, margin), torch.full_like(chosen, share)
+    loss = preference_loss(chosen, torch.zeros_like(chosen), margins, shares)
+    slow = [
+        (1 - share) * math.log1p(math.exp(-(d - margin))) + share * math.log1p(math.exp(d - margin))
+        for d in differences
+    ]
+    assert loss.item() == pytest.approx(sum(slow) / len(slow), rel=1e-6, abs=1e-9)
 
 
 def test_equal_scores_lose_the_logarithm_of_two():
     zeros = torch.zeros(3)
-    assert preference_loss(zeros, zeros, zeros).item() == pytest.approx(0.6931, abs=1e-4)
+    assert preference_loss(zeros, zeros, zeros, zeros).item() == pytest.approx(0.6931, abs=1e-4)
 
 
 @pytest.mark.parametrize("architecture", ["t5", "gpt2", "bert"])
@@ -124,21 +128,24 @@ def test_margins_push_the_scores_apart(tmp_path):
 
 
 def test_a_batch_reads_each_response_of_a_prompt_once():
-    from alarm.reward_modeling.preferences import _collate_groups, _Group
+    from alarm.reward_modeling.pair_batches import PairGroup, collate_groups
     from alarm.scorers.networks import Encoded
 
     def response(*ids: int) -> Encoded:
         return Encoded((9,), ids, (len(ids) - 1,))
 
     groups = [
-        _Group([response(0, 3), response(0, 4), response(0, 5)], [0, 0, 1], [1, 2, 2], [0.0, 0.5, 0.0]),
-        _Group([response(0, 6), response(0, 7)], [1], [0], [1.0]),
+        PairGroup(
+            [response(0, 3), response(0, 4), response(0, 5)], [0, 0, 1], [1, 2, 2], [0.0, 0.5, 0.0], [0.1, 0.0, 0.0]
+        ),
+        PairGroup([response(0, 6), response(0, 7)], [1], [0], [1.0], [0.2]),
     ]
-    batch, pairs = _collate_groups(groups, pad_id=0)
+    batch, pairs = collate_groups(groups, pad_id=0)
     assert batch.response_ids[:, 1].tolist() == [3, 4, 5, 6, 7]
     assert pairs["chosen"].tolist() == [0, 0, 1, 4]
     assert pairs["rejected"].tolist() == [1, 2, 2, 3]
     assert pairs["margin"].tolist() == [0.0, 0.5, 0.0, 1.0]
+    assert pairs["soft_label"].tolist() == pytest.approx([0.1, 0.0, 0.0, 0.2])
 
 
 @pytest.mark.parametrize("architecture", ["t5", "gpt2", "bert"])

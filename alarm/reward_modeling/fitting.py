@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+import random
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from alarm.scorers.networks import Batch, marked_logits
+from alarm.scorers.networks import Batch, marked_logits, marked_scores_and_states
 
 if TYPE_CHECKING:
     from alarm.scorers.reader import Reader
@@ -25,6 +28,8 @@ CALIBRATION_ROWS = 100
 """Training rows on which an encoder-decoder's likelihood features are standardised."""
 OnStep = Callable[[int, int, float], None]
 """Called with (step, steps, loss) after every forward pass of training."""
+OnCheckpoint = Callable[[int], None]
+"""Called with the number of optimiser steps taken."""
 
 
 def fit(
@@ -37,7 +42,10 @@ def fit(
     settings: RewardModelSettings,
     device: str = "cpu",
     on_step: OnStep | None = None,
+    checkpoints: Sequence[int] = (),
+    on_checkpoint: OnCheckpoint | None = None,
     preferences: bool = False,
+    auxiliary: nn.Module | None = None,
 ) -> list[float]:
     """Train `reader.network` in place with AdamW, linear warm-up over a tenth of the steps and cosine decay.
 
@@ -48,16 +56,27 @@ def fit(
         collate: makes a batch and the loss's further arguments from some rows.
         loss: called with the logits [M, labels] at the batch's marks and those arguments; returns a scalar.
         rows_per_step: rows of one optimiser step.
+        checkpoints: numbers of optimiser steps, in [0, settings.steps], after which `on_checkpoint` is called with the
+            network in evaluation mode; what it does with random numbers does not disturb the training.
         preferences: train with TRL's `RewardTrainer`.
+        auxiliary: a further loss on sequence scores, called with the hidden states [M, H] they are read from and the
+            arguments of `loss`; its parameters are learned at the rate of a new head.
     Returns:
-        The loss of every step.
+        The loss of every step, without the auxiliary one.
     Raises:
-        ValueError: the loss is NaN or infinite.
+        ValueError: the loss is NaN or infinite, or there are checkpoints beyond the last step or for nobody.
     """
     from datasets import Dataset
-    from transformers import PrinterCallback, ProgressCallback, Trainer, TrainingArguments
+    from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback, TrainingArguments
 
+    if any(not 0 <= step <= settings.steps for step in checkpoints) or (checkpoints and on_checkpoint is None):
+        raise ValueError(
+            f"checkpoints must lie in 0..{settings.steps}, the steps of the training, and need on_checkpoint; "
+            f"got {list(checkpoints)}"
+        )
     reader.network.to(device)
+    if auxiliary is not None:
+        auxiliary.to(device)
     base, arguments_type, further = Trainer, TrainingArguments, {}
     if preferences:
         from trl import RewardConfig, RewardTrainer
@@ -73,17 +92,33 @@ def fit(
 
         def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
             batch = Batch(**{name: inputs.pop(name) for name in Batch.__dataclass_fields__})
-            logits = marked_logits(model, batch)
-            value = loss(logits, **inputs)
+            if auxiliary is None:
+                logits = marked_logits(model, batch)
+                total = value = loss(logits, **inputs)
+            else:
+                auxiliary.zero_grad()  # the trainer clears the gradients of the network only
+                logits, states = marked_scores_and_states(model, batch)
+                value = loss(logits, **inputs)
+                total = value + auxiliary(states, **inputs)
             losses.append(value.item())
-            if not math.isfinite(losses[-1]):
+            if not math.isfinite(total.item()):
                 raise ValueError(
-                    f"the {reader.form.kind} model's loss is {losses[-1]} at step {len(losses)} of {settings.steps}; "
+                    f"the {reader.form.kind} model's loss is {total.item()} at step {len(losses)} of {settings.steps}; "
                     "lower its learning rate"
                 )
             if on_step is not None:
                 on_step(len(losses), settings.steps, losses[-1])
-            return (value, logits) if return_outputs else value
+            return (total, logits) if return_outputs else total
+
+    class Checkpoints(TrainerCallback):
+        """Step 0 is the network before training."""
+
+        def on_step_end(self, args, state, control, **kwargs):
+            if state.global_step in checkpoints:
+                with _evaluation(reader.network):
+                    on_checkpoint(state.global_step)
+
+        on_train_begin = on_step_end
 
     def collate_rows(indices: list[dict[str, int]]) -> dict[str, Tensor]:
         batch, further_arguments = collate([rows[index["chosen_ids"]] for index in indices])
@@ -113,7 +148,8 @@ def fit(
             # Rows are looked up by index; TRL takes a dataset with these two columns as tokenised.
             train_dataset=Dataset.from_dict({name: range(len(rows)) for name in ("chosen_ids", "rejected_ids")}),
             processing_class=reader.tokenizer,
-            optimizers=_optimizer(reader, settings),
+            optimizers=_optimizer(reader, settings, auxiliary),
+            callbacks=[Checkpoints()],
         )
         trainer.remove_callback(PrinterCallback)
         trainer.remove_callback(ProgressCallback)
@@ -122,17 +158,39 @@ def fit(
     return losses
 
 
-def _optimizer(reader: Reader, settings: RewardModelSettings) -> tuple[Optimizer, LRScheduler]:
+def learning_rate_multiples(reader: Reader) -> list[tuple[list[nn.Parameter], float]]:
+    """The network's parameters in groups, each with the multiple of the learning rate that it learns at."""
+    network = reader.network
+    if not reader.encoder_decoder:
+        return [(list(network.parameters()), 1.0)]
+    body = 1.0 if reader.form.question_only else POLICY_RATE
+    return [(list(network.head.parameters()), HEAD_RATE), (list(network.body.parameters()), body)]
+
+
+def _optimizer(
+    reader: Reader, settings: RewardModelSettings, auxiliary: nn.Module | None
+) -> tuple[Optimizer, LRScheduler]:
     from transformers import get_cosine_schedule_with_warmup
 
-    network, rate = reader.network, settings.learning_rate
-    if reader.encoder_decoder:
-        body_rate = rate if reader.form.question_only else POLICY_RATE * rate
-        groups = [
-            {"params": list(network.head.parameters()), "lr": HEAD_RATE * rate},
-            {"params": list(network.body.parameters()), "lr": body_rate},
-        ]
-    else:
-        groups = [{"params": list(network.parameters())}]
+    rate = settings.learning_rate
+    multiples = learning_rate_multiples(reader)
+    further = [] if auxiliary is None else list(auxiliary.parameters())
+    if further:
+        multiples.append((further, max(multiple for _, multiple in multiples)))
+    groups = [{"params": parameters, "lr": multiple * rate} for parameters, multiple in multiples]
     optimizer = torch.optim.AdamW(groups, lr=rate, weight_decay=0.0)
     return optimizer, get_cosine_schedule_with_warmup(optimizer, settings.steps // 10, settings.steps)
+
+
+@contextmanager
+def _evaluation(network: nn.Module) -> Iterator[None]:
+    """The network in evaluation mode; its mode and every random state are put back afterwards."""
+    training, python_state, numpy_state = network.training, random.getstate(), np.random.get_state()
+    network.eval()
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)
+        network.train(training)

@@ -7,28 +7,20 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from alarm.reward_modeling.fitting import OnStep, fit
-from alarm.scorers.networks import Batch, Encoded, collate
+from alarm.reward_modeling.contrastive import Contrastive, ContrastiveTerm
+from alarm.reward_modeling.fitting import OnCheckpoint, OnStep, fit
+from alarm.reward_modeling.pair_batches import Pair, collate_groups, group_pairs, groups_per_step
 from alarm.scorers.reader import Reader
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from alarm.settings import RewardModelSettings
-
-
-class Pair(Protocol):
-    """One comparison (`alarm.reward_modeling.comparisons.Comparison`)."""
-
-    prompt: str
-    chosen: str
-    rejected: str
 
 
 @dataclass(frozen=True)
@@ -44,7 +36,7 @@ class PreferenceReport:
     train_accuracy: float
     """On as many training pairs as are held out: far above `accuracy` means memorised."""
     first_loss: float
-    """Mean -log sigmoid(chosen - rejected) of the first tenth of the steps; 0.693 is chance."""
+    """Mean preference loss, with margins and soft labels, of the first tenth of the steps; 0.693 is chance without."""
     last_loss: float
     """The same of the last tenth."""
     truncated_prompts: int
@@ -54,18 +46,85 @@ class PreferenceReport:
         return asdict(self)
 
 
-def preference_loss(chosen: Tensor, rejected: Tensor, margin: Tensor) -> Tensor:
-    """Bradley-Terry loss with margin, `mean -log sigmoid(r_c - r_r - m)`.
+def preference_loss(chosen: Tensor, rejected: Tensor, margin: Tensor, soft_label: Tensor) -> Tensor:
+    """Bradley-Terry loss with margin and smoothed labels.
+
+    `mean -(1 - a) log sigmoid(d) - a log sigmoid(-d)`, d = r_c - r_r - m
 
     Args:
         chosen: [P] scores of the preferred responses.
         rejected: [P] scores of the others.
-        margin: [P], 0 for the plain loss.
+        margin: [P], m; 0 for the plain loss.
+        soft_label: [P], a in [0, 1], the share of belief in the other label; 0 for the plain loss.
     Returns:
         scalar, in nats.
-    Source: arXiv:2403.06754, section 3.1 (plain); arXiv:2401.06080, section 2.2 (margin).
+    Source: arXiv:2403.06754, section 3.1 (plain); arXiv:2401.06080, section 2.2 (margin and soft labels).
     """
-    return -logsigmoid(chosen - rejected - margin).mean()
+    difference = chosen - rejected - margin
+    return -((1 - soft_label) * logsigmoid(difference) + soft_label * logsigmoid(-difference)).mean()
+
+
+def fit_preferences(
+    reader: Reader,
+    pairs: Sequence[Pair],
+    *,
+    settings: RewardModelSettings,
+    margins: Sequence[float] | None = None,
+    soft_labels: Sequence[float] | None = None,
+    contrastive: Contrastive | None = None,
+    checkpoints: Sequence[int] = (),
+    on_checkpoint: OnCheckpoint | None = None,
+    device: str = "cpu",
+    on_step: OnStep | None = None,
+) -> list[float]:
+    """Train `reader`, a sequence score, on `pairs` in place.
+
+    All pairs of one prompt stand in one batch, so that each response is read once however many pairs it is in
+    (and is not over-fitted; arXiv:2203.02155, section 3.5); a batch has about `settings.batch_size` pairs.
+    Margins, soft labels and a contrastive term leave order and composition of the batches as they are without.
+
+    Args:
+        pairs: comparisons to learn from, the better response first.
+        settings: `steps`, `batch_size`, `learning_rate` and `seed` (of the order) are read.
+        margins: one per pair, 0 by default.
+        soft_labels: one per pair in [0, 1], 0 by default.
+        contrastive: a further term on the responses' representations.
+        checkpoints: numbers of optimiser steps in [0, settings.steps], 0 being before training.
+        on_checkpoint: called with each of them, the network in evaluation mode; it cannot disturb the training.
+        on_step: called with (step, steps, loss) at every step.
+    Returns:
+        The preference loss of every step, without the contrastive term.
+    Raises:
+        ValueError: no pairs, a count of margins or soft labels that differs, a soft label out of range, a checkpoint
+            beyond the last step, or a loss that is not finite.
+    """
+    kind = reader.form.kind
+    if reader.form.labels:
+        raise ValueError(f"a {kind} model judges units; comparisons train a sequence score such as holistic")
+    if not pairs:
+        raise ValueError(f"the {kind} model needs comparisons to learn from, got none")
+    margins = _one_per_pair("margin", margins, pairs)
+    soft_labels = _one_per_pair("soft label", soft_labels, pairs)
+    if not all(0 <= share <= 1 for share in soft_labels):
+        raise ValueError(f"soft labels must lie in [0, 1], got {min(soft_labels)} to {max(soft_labels)}")
+    groups = group_pairs(reader, pairs, margins, soft_labels)
+    term = None
+    if contrastive is not None:
+        term = ContrastiveTerm(contrastive, size=reader.network.config.hidden_size, seed=settings.seed)
+    return fit(
+        reader,
+        groups,
+        collate=lambda rows: collate_groups(rows, pad_id=reader.tokenizer.pad_token_id),
+        loss=_pair_loss,
+        rows_per_step=groups_per_step(groups, settings.batch_size),
+        settings=settings,
+        device=device,
+        on_step=on_step,
+        checkpoints=checkpoints,
+        on_checkpoint=on_checkpoint,
+        preferences=True,
+        auxiliary=term,
+    )
 
 
 def train_preference_model(
@@ -78,46 +137,37 @@ def train_preference_model(
     settings: RewardModelSettings,
     held_out: Sequence[Pair] = (),
     margins: Sequence[float] | None = None,
+    soft_labels: Sequence[float] | None = None,
+    contrastive: Contrastive | None = None,
     max_tokens: int = 1024,
     device: str = "cpu",
     on_step: OnStep | None = None,
 ) -> PreferenceReport:
     """Train a sequence score on `pairs` and save it to `directory`, where the scorer of that `kind` loads it.
 
-    All pairs of one prompt stand in one batch, so that each response is read once however many pairs it is in
-    (and is not over-fitted; arXiv:2203.02155, section 3.5); a batch has about `settings.batch_size` pairs.
-
     Args:
         pairs: comparisons to learn from, the better response first.
         kind: "holistic" or "completeness".
         checkpoint: weights to start from: the SFT policy, or a pretrained model.
         held_out: comparisons for the accuracies in the report; their prompts should not occur in `pairs`.
-        margins: one per pair, 0 by default.
+        margins: see `fit_preferences`, as are `soft_labels`, `contrastive` and `on_step`.
         max_tokens: see `Reader`.
-        on_step: called with (step, steps, loss) at every step.
     Raises:
-        ValueError: no pairs, a margin count that differs, or a loss that is not finite.
+        ValueError: as `fit_preferences`.
     """
-    if not pairs:
-        raise ValueError(f"the {kind} model needs comparisons to learn from, got none")
-    margins = [0.0] * len(pairs) if margins is None else list(margins)
-    if len(margins) != len(pairs):
-        raise ValueError(f"{len(margins)} margins for {len(pairs)} pairs; pass one margin per pair")
     started = time.perf_counter()
     reader = Reader.from_checkpoint(checkpoint, tokenizer, kind, seed=settings.seed, max_tokens=max_tokens)
-    groups = _groups(reader, pairs, margins)
-    truncated = reader.truncated_prompts
-    losses = fit(
+    losses = fit_preferences(
         reader,
-        groups,
-        collate=lambda rows: _collate_groups(rows, tokenizer.pad_token_id),
-        loss=_pair_loss,
-        rows_per_step=max(1, round(settings.batch_size * len(groups) / len(pairs))),
+        pairs,
         settings=settings,
+        margins=margins,
+        soft_labels=soft_labels,
+        contrastive=contrastive,
         device=device,
         on_step=on_step,
-        preferences=True,
     )
+    truncated = reader.truncated_prompts
     reader.save(directory)
     tenth = max(1, len(losses) // 10)
     return PreferenceReport(
@@ -152,44 +202,14 @@ def _share_higher(first: Sequence[float], second: Sequence[float]) -> float:
     return sum((a > b) + 0.5 * (a == b) for a, b in zip(first, second, strict=True)) / len(first)
 
 
-@dataclass(frozen=True)
-class _Group:
-    """All comparisons of one prompt: its distinct responses, and pairs of indices into them."""
-
-    responses: list[Encoded]
-    chosen: list[int]
-    rejected: list[int]
-    margins: list[float]
+def _one_per_pair(name: str, values: Sequence[float] | None, pairs: Sequence[Pair]) -> list[float]:
+    if values is None:
+        return [0.0] * len(pairs)
+    if len(values) != len(pairs):
+        raise ValueError(f"{len(values)} {name}s for {len(pairs)} pairs; pass one {name} per pair")
+    return [float(value) for value in values]
 
 
-def _groups(reader: Reader, pairs: Sequence[Pair], margins: Sequence[float]) -> list[_Group]:
-    texts: dict[str, dict[str, int]] = {}
-    for pair in pairs:
-        responses = texts.setdefault(pair.prompt, {})
-        responses.setdefault(pair.chosen, len(responses))
-        responses.setdefault(pair.rejected, len(responses))
-    flat = [(prompt, response) for prompt, responses in texts.items() for response in responses]
-    encoded = iter(reader.encode([prompt for prompt, _ in flat], [[response] for _, response in flat]))
-    groups = {prompt: _Group([next(encoded) for _ in responses], [], [], []) for prompt, responses in texts.items()}
-    for pair, margin in zip(pairs, margins, strict=True):
-        groups[pair.prompt].chosen.append(texts[pair.prompt][pair.chosen])
-        groups[pair.prompt].rejected.append(texts[pair.prompt][pair.rejected])
-        groups[pair.prompt].margins.append(margin)
-    return list(groups.values())
-
-
-def _collate_groups(groups: Sequence[_Group], pad_id: int) -> tuple[Batch, dict[str, Tensor]]:
-    responses: list[Encoded] = []
-    chosen, rejected, margins = [], [], []
-    for group in groups:
-        chosen += [len(responses) + i for i in group.chosen]
-        rejected += [len(responses) + i for i in group.rejected]
-        margins += group.margins
-        responses += group.responses
-    indices = {"chosen": torch.tensor(chosen), "rejected": torch.tensor(rejected)}
-    return collate(responses, pad_id=pad_id), {**indices, "margin": torch.tensor(margins)}
-
-
-def _pair_loss(logits: Tensor, *, chosen: Tensor, rejected: Tensor, margin: Tensor) -> Tensor:
+def _pair_loss(logits: Tensor, *, chosen: Tensor, rejected: Tensor, margin: Tensor, soft_label: Tensor) -> Tensor:
     scores = logits.squeeze(1)
-    return preference_loss(scores[chosen], scores[rejected], margin)
+    return preference_loss(scores[chosen], scores[rejected], margin, soft_label)

@@ -11,6 +11,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForSeq2SeqLM, PretrainedConfig, PreTrainedModel
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+)
 
 WEIGHTS = "model.safetensors"
 LIKELIHOODS = 4
@@ -98,11 +102,11 @@ class EncoderDecoderReader(PreTrainedModel):
             # The last label is "no error"; a lone score is its own last label.
             self.head.weight[-1, config.hidden_size :] = 1 / LIKELIHOODS
 
-    def forward(self, batch: Batch) -> Tensor:
-        """Logits [M, labels], fp32, at the batch's marks."""
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Logits [M, labels], fp32, and decoder states [M, H] at the batch's marks."""
         states, likelihoods = self._read(batch)
         features = (likelihoods - self.likelihood_mean) / self.likelihood_std
-        return self.head(torch.cat([states, features.to(states.dtype)], dim=1)).float()
+        return self.head(torch.cat([states, features.to(states.dtype)], dim=1)).float(), states
 
     @torch.no_grad()
     def calibrate(self, batch: Batch) -> None:
@@ -168,7 +172,30 @@ def segment_likelihoods(logits: Tensor, batch: Batch) -> Tensor:
 
 def marked_logits(network: nn.Module, batch: Batch) -> Tensor:
     """Logits [M, labels], fp32, at the batch's marks; a sequence classifier's score is at its response's mark."""
-    if isinstance(getattr(network, "module", network), EncoderDecoderReader):  # `module` where a launcher wraps it
-        return network(batch)
+    if _is_encoder_decoder(network):
+        return network(batch)[0]
     logits = network(input_ids=batch.response_ids, attention_mask=batch.response_mask.long()).logits.float()
     return logits if logits.dim() == 2 else logits[batch.mark_rows, batch.mark_columns]
+
+
+def marked_scores_and_states(network: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Logits [N, 1], fp32, of N responses with one mark each, and the last hidden states [N, H] they were read from.
+
+    A network that looks back only scores a response at its mark, a bidirectional classifier at its first token.
+    """
+    if _is_encoder_decoder(network):
+        return network(batch)
+    output = network(input_ids=batch.response_ids, attention_mask=batch.response_mask.long(), output_hidden_states=True)
+    config = getattr(network, "module", network).config
+    columns = batch.mark_columns if looks_back_only(config) else torch.zeros_like(batch.mark_columns)
+    return output.logits.float(), output.hidden_states[-1][batch.mark_rows, columns]
+
+
+def _is_encoder_decoder(network: nn.Module) -> bool:
+    return isinstance(getattr(network, "module", network), EncoderDecoderReader)  # `module` where a launcher wraps it
+
+
+def looks_back_only(config: PretrainedConfig) -> bool:
+    """True for networks whose tokens see only those before them."""
+    model_type = config.model_type
+    return model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and model_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES

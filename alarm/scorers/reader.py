@@ -22,13 +22,9 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
-from transformers.models.auto.modeling_auto import (
-    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
-    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
-)
 
 from alarm.scorers.forms import FORMS
-from alarm.scorers.networks import Encoded, EncoderDecoderReader, collate, marked_logits
+from alarm.scorers.networks import Encoded, EncoderDecoderReader, collate, looks_back_only, marked_logits
 
 FORM_FILE = "scorer.json"
 
@@ -53,11 +49,8 @@ class Reader:
         self._separator = tokenizer.sep_token or tokenizer.eos_token
         if self._separator is None:
             raise ValueError("the reward model's tokenizer needs a separator or end token; set tokenizer.sep_token")
-        model_type = network.config.model_type
         # A network that only looks back has seen a unit when it reaches the separator after it, not the one before.
-        self._looks_back_only = (
-            model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and model_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
-        )
+        self._looks_back_only = looks_back_only(network.config)
 
     @classmethod
     def from_checkpoint(
