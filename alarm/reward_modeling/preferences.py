@@ -115,7 +115,7 @@ def fit_preferences(
         reader,
         groups,
         collate=lambda rows: collate_groups(rows, pad_id=reader.tokenizer.pad_token_id),
-        loss=_pair_loss,
+        loss=pair_loss,
         rows_per_step=groups_per_step(groups, settings.batch_size),
         settings=settings,
         device=device,
@@ -210,6 +210,7 @@ def _one_per_pair(name: str, values: Sequence[float] | None, pairs: Sequence[Pai
     return [float(value) for value in values]
 
 
-def _pair_loss(logits: Tensor, *, chosen: Tensor, rejected: Tensor, margin: Tensor, soft_label: Tensor) -> Tensor:
+def pair_loss(logits: Tensor, *, chosen: Tensor, rejected: Tensor, margin: Tensor, soft_label: Tensor) -> Tensor:
+    """`preference_loss` of a batch: scores are logits [N, 1], pairs are rows [P] of them."""
     scores = logits.squeeze(1)
     return preference_loss(scores[chosen], scores[rejected], margin, soft_label)
