@@ -1,7 +1,7 @@
 """Contrastive terms on the representations that a reward model scores: SimCSE and SwAV.
 
 L = L_rm + beta * L_cl, where L_cl compares two views of the same representations.
-Source: arXiv:2401.06080, section 3 (on reward models); arXiv:2104.08821 (SimCSE); arXiv:2006.09882 (SwAV).
+Source: arXiv:2401.06080 (on reward models); arXiv:2104.08821 (SimCSE); arXiv:2006.09882 (SwAV).
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def simcse_loss(first: Tensor, second: Tensor, *, temperature: float) -> Tensor:
         scalar in nats; 0, without gradient, for a single item, which has nothing to be told from.
     Raises:
         ValueError: views of different shapes.
-    Source: arXiv:2104.08821, equation 1.
+    Source: arXiv:2104.08821, section 3.
     """
     _check_views(first, second)
     similarities = normalize(first, dim=1) @ normalize(second, dim=1).T / temperature

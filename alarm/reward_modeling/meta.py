@@ -1,6 +1,6 @@
 """MetaRM: a reward model adapted to what the current policy writes, without new labels.
 
-Source: arXiv:2401.06080, section 4; arXiv:2405.00438.
+Source: arXiv:2401.06080 and arXiv:2405.00438.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def difference_loss(scores: Tensor) -> Tensor:
         scalar.
     Raises:
         ValueError: another shape.
-    Source: arXiv:2405.00438, equation 2.
+    Source: arXiv:2405.00438, the difference loss.
     """
     if scores.dim() != 2 or len(scores) == 0 or scores.shape[1] < 2:
         raise ValueError(f"scores must be [P, k], two or more samples for each prompt, got {tuple(scores.shape)}")
@@ -73,7 +73,7 @@ def meta_step(
         J(theta) and L(theta').
     Raises:
         ValueError: a loss or gradient is NaN or infinite; the parameters are then as they were.
-    Source: arXiv:2401.06080, algorithm 1; arXiv:2405.00438, equations 3 and 4.
+    Source: arXiv:2405.00438, the two gradient steps of its algorithm.
     """
     factors = [1.0] * len(parameters) if multiples is None else list(multiples)
     start = [parameter.detach().clone() for parameter in parameters]

@@ -58,7 +58,7 @@ def preference_loss(chosen: Tensor, rejected: Tensor, margin: Tensor, soft_label
         soft_label: [P], a in [0, 1], the share of belief in the other label; 0 for the plain loss.
     Returns:
         scalar, in nats.
-    Source: arXiv:2403.06754, section 3.1 (plain); arXiv:2401.06080, section 2.2 (margin and soft labels).
+    Source: arXiv:2403.06754, section 3.1 (plain); arXiv:2401.06080 (adaptive margin, label smoothing).
     """
     difference = chosen - rejected - margin
     return -((1 - soft_label) * logsigmoid(difference) + soft_label * logsigmoid(-difference)).mean()

@@ -1,6 +1,6 @@
 """Recipes: how the holistic reward model is trained on noisy comparisons, and what a recipe makes of them.
 
-Source: arXiv:2401.06080, section 2 (strength, flips, margins, soft labels), 3 (contrastive terms), 4 (MetaRM).
+Source: arXiv:2401.06080.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def prepare(
     Raises:
         ValueError: a recipe that needs strength without it, a count that differs, strengths that are not finite, or a
             share out of [0, 1].
-    Source: arXiv:2401.06080, sections 2.2 and 2.3.
+    Source: arXiv:2401.06080, on flipping, adaptive margins and label smoothing.
     """
     if not recipe.needs_strength:
         return Prepared(list(pairs), None, None)
