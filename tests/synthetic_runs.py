@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,13 @@ ENVIRONMENT = {
     "device": "cpu",
     "hardware": "CPU: Test Processor, 1 thread",
 }
+GOLD_PARTS = {"long_form_qa": ("factuality", "relevance", "completeness"), "wmt": ("adequacy", "fluency"), "poems": ()}
+COMPOSITIONS = {"denoised_rm": "holistic_only", "meta_rm": "holistic_only", "alarm_as_released": "alarm"}
+"""Methods that share another's composition."""
+RECIPES = {"denoised_rm": "soft_label_margin", "meta_rm": "meta"}
+EXTENDED = ("alarm_as_released", "denoised_rm", "log_sigmoid", "log_sigmoid_sum", "meta_rm", "raw_sum")
+COMBINATIONS = ("alarm@soft_label_margin", "weighted_sum@simcse", "log_sigmoid@meta")
+DEV_PROMPTS, ROUNDS = 30, 4
 EFFECTS = {"holistic_only": 0.3, "aspect_only": 0.0, "weighted_sum": 0.3, "alarm": 0.8, "mine": 0.5}
 """Shift of the holistic reward and of gold quality, in standard deviations over prompts."""
 
@@ -50,7 +58,7 @@ def labels(task: str) -> dict[str, str]:
     return {**names, "holistic": "holistic reward", "gold": "gold quality", "grammar": "grammar error rate"}
 
 
-def generations(task: str, shift: float, seed: int, prompts: int) -> list[Generation]:
+def generations(task: str, shift: float, seed: int, prompts: int, parts=()) -> list[Generation]:
     common = np.random.default_rng(0).standard_normal(prompts)
     own = np.random.default_rng([seed, int(100 * abs(shift))]).standard_normal((len(directions(task)), prompts))
     rows = []
@@ -59,13 +67,15 @@ def generations(task: str, shift: float, seed: int, prompts: int) -> list[Genera
         for k, (name, higher) in enumerate(directions(task).items()):
             value = common[p] + (shift if higher else -shift) + 0.5 * own[k, p]
             scores[name] = float(1 / (1 + np.exp(-value))) if name in ("gold", "grammar") else float(value)
+        for k, part in enumerate(parts):
+            scores[f"gold_{part}"] = 1.0 if common[p] + shift + own[k, p] > -0.5 else 0.5
         rows.append(Generation(f"{task}-{p}", "A dog runs.", 10 + p % 7, scores))
     return rows
 
 
 def run(task: str, method: str, seed: int, *, aspect: str | None = None, scale: str = "tiny", **changes) -> RunRecord:
     name = run_name(method, aspect)
-    shift = EFFECTS.get(name, 0.1 * len(name) / 10)
+    shift = _shift(name)
     history = [
         {
             "iteration": i,
@@ -85,7 +95,7 @@ def run(task: str, method: str, seed: int, *, aspect: str | None = None, scale: 
         "method": method,
         "aspect": aspect or ASPECTS[task][0],
         "aspect_given": aspect is not None,
-        "recipe": "plain",
+        "recipe": RECIPES.get(method) or method.partition("@")[2] or "plain",
         "scale": scale,
         "seed": seed,
         "settings": {"ppo": {"iterations": 21}},
@@ -102,13 +112,57 @@ def run(task: str, method: str, seed: int, *, aspect: str | None = None, scale: 
     return RunRecord(**{**values, **changes})
 
 
-def write_run(results: Path, record: RunRecord, prompts: int = 60) -> Path:
-    shift = EFFECTS.get(record.run_name, 0.1 * len(record.run_name) / 10)
-    responses = generations(record.task, shift, record.seed, prompts) if record.error is None else None
+def extended(record: RunRecord) -> RunRecord:
+    """The same run as newer code records it: with rounds, score spread, win rates over SFT and golds of dev prompts."""
+    generator = np.random.default_rng([record.seed, len(record.run_name)])
+    shift = _shift(record.run_name)
+    adapts = record.recipe == "meta"
+    history = []
+    for i, row in enumerate(record.history):
+        row = {
+            **row,
+            "kl": 0.1 * i * (1 + shift) - (0.02 if i < 2 else 0.0),
+            "holistic_sd": 1.0 - 0.01 * i,
+            "gold_win_rate": 50 + 10 * shift * np.log1p(i) + float(generator.normal(0, 3)),
+            "skipped_mini_batches": int(i == 3),
+        }
+        number, rest = divmod((i + 1) * ROUNDS, len(record.history))
+        if rest < ROUNDS:
+            row["dev_golds"] = _dev_golds(record.task, shift * number / ROUNDS, generator)
+            row["dev_gold"] = float(np.mean(row["dev_golds"]))
+            row |= {
+                "round": number,
+                "current_accuracy": 0.7 - (0.01 if adapts else 0.04) * number + 0.01 * record.seed,
+                "current_pairs": 100 + record.seed,
+                "current_spread": 1.0 - (0.02 if adapts else 0.1) * number,
+            }
+        history.append(row)
+    before = _dev_golds(record.task, -0.3, np.random.default_rng(0))
+    composition = COMPOSITIONS.get(record.method, record.method.partition("@")[0])
+    return replace(
+        record,
+        history=history,
+        metrics={**record.metrics, "dev": {"sft_golds": before}},
+        method_settings={"composition": f"baselines.{composition}.compose"},
+    )
+
+
+def _dev_golds(task: str, shift: float, generator: np.random.Generator) -> list[float]:
+    common = np.random.default_rng(len(task)).standard_normal(DEV_PROMPTS)
+    return (1 / (1 + np.exp(-common - shift - 0.3 * generator.standard_normal(DEV_PROMPTS)))).tolist()
+
+
+def _shift(name: str) -> float:
+    return EFFECTS.get(name, 0.1 * len(name) / 10)
+
+
+def write_run(results: Path, record: RunRecord, prompts: int = 60, parts=()) -> Path:
+    shift = _shift(record.run_name)
+    responses = generations(record.task, shift, record.seed, prompts, parts) if record.error is None else None
     return write_record(results, record, responses)
 
 
-def write_shared(results: Path, task: str, scale: str = "tiny", prompts: int = 60) -> None:
+def write_shared(results: Path, task: str, scale: str = "tiny", prompts: int = 60, parts=()) -> None:
     """Selection, setup and the SFT policy's responses."""
     counts = {a: Inconsistency(20 + 10 * i, 100, 110, 120).to_dict() for i, a in enumerate(ASPECTS[task])}
     wins = {name: WinRate(60 - 5 * i, 40, 20).to_dict() for i, name in enumerate(("holistic", *ASPECTS[task]))}
@@ -121,7 +175,7 @@ def write_shared(results: Path, task: str, scale: str = "tiny", prompts: int = 6
     )
     facts = {"sft": {"gold": 0.45}, "reward_models": {"holistic": {"accuracy": 0.71, "pairs": 900}}}
     write_setup(results, SetupRecord(task, scale, facts, ENVIRONMENT))
-    write_generations(sft_generations_path(results, scale, task), generations(task, -0.3, 0, prompts))
+    write_generations(sft_generations_path(results, scale, task), generations(task, -0.3, 0, prompts, parts))
 
 
 def write_experiment(results: Path, *, scale: str = "tiny", methods=tuple(EFFECTS), seeds=(1, 2, 3)) -> None:
@@ -133,3 +187,14 @@ def write_experiment(results: Path, *, scale: str = "tiny", methods=tuple(EFFECT
             for aspect in ASPECTS[task][1:]:
                 write_run(results, run(task, "alarm", seed, aspect=aspect, scale=scale))
         write_shared(results, task, scale)
+
+
+def write_everything(results: Path, *, scale: str = "tiny", tasks=PAPER_TASK_NAMES, seeds=(1, 2, 3)) -> None:
+    """All methods as newer code records them, with combinations of methods and recipes for the first seed."""
+    for task in tasks:
+        for seed in seeds:
+            for method in (*list(EFFECTS)[:4], *EXTENDED):
+                write_run(results, extended(run(task, method, seed, scale=scale)), parts=GOLD_PARTS[task])
+        for method in COMBINATIONS:
+            write_run(results, extended(run(task, method, seeds[0], scale=scale)), parts=GOLD_PARTS[task])
+        write_shared(results, task, scale, parts=GOLD_PARTS[task])

@@ -15,7 +15,7 @@ from alarm.evaluation.statistics import Estimate, holm
 from alarm.evaluation.win_rates import Spread, outcomes, spread, win_rate
 from alarm.records import RecordError, generations_of, read_record, record_path, write_record
 from alarm.report.comparisons import correct
-from alarm.report.figures import curve
+from alarm.report.curves_figure import curve
 from alarm.report.published import PAPER_METHODS, PAPER_TASKS, Number, Published
 from alarm.report.render import render
 from alarm.report.runs import read_runs
@@ -112,8 +112,10 @@ def test_win_rates_of_both_sides_sum_to_100_and_share_one_p_value(rendered):
     results, _ = rendered
     table = cells(results, "table1_long_form_qa_win_rates")
     pairs = [key for key in table if key[2] != "average"]
-    assert len(pairs) == 3 * 5 * 4
+    assert len(pairs) == 3 * (5 * 4 - 4), "columns are the paper's methods only"
     for block, row, column in pairs:
+        if row not in PAPER_METHODS:
+            continue
         cell, mirror = table[block, row, column], table[block, column, row]
         assert float(cell["mean"]) + float(mirror["mean"]) == pytest.approx(100)
         assert float(cell["p_holm"]) == pytest.approx(float(mirror["p_holm"]))

@@ -66,8 +66,8 @@ def means_table(runs: TaskRuns, published: Published) -> Table:
 
 
 def gold_table(runs: TaskRuns) -> Table:
-    """Gold quality of each method before and after PPO, with the gain's interval, ablation runs included."""
-    rows = list(dict.fromkeys([*runs.methods, *runs.variants.values()]))
+    """Gold quality of all runs before and after PPO, ablations and recipes included, with the gain's interval."""
+    rows = list(dict.fromkeys([*runs.methods, *runs.variants.values(), *runs.combinations]))
     cells: dict[tuple[str, str], Cell] = {}
     for row in rows:
         after = runs.means(row, GOLD)

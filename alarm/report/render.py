@@ -8,11 +8,17 @@ from pathlib import Path
 
 from alarm.files import write_atomically
 from alarm.report.captions import origin, origin_of, period
-from alarm.report.figures import curves_figure, selection_figure
+from alarm.report.curves_figure import curve_groups, curves_figure
+from alarm.report.grid_table import grid_table
 from alarm.report.mean_tables import gold_table, means_table
+from alarm.report.meta_rounds import has_rounds
+from alarm.report.meta_rounds_figure import meta_rounds_figure
+from alarm.report.meta_rounds_table import meta_rounds_table
 from alarm.report.published import Published
 from alarm.report.runs import TaskRuns, mixtures, read_runs
+from alarm.report.selection_figure import selection_figure
 from alarm.report.selection_tables import figure_stem, selection_table, setup_table
+from alarm.report.stability_table import stability_table
 from alarm.report.tables import Table
 from alarm.report.win_tables import ablation_table, win_rate_table
 
@@ -55,7 +61,16 @@ def render(results: Path | str, scale: str) -> list[Path]:
 
 
 def _task_tables(runs: TaskRuns, published: Published) -> list[Table]:
-    return [win_rate_table(runs, published), means_table(runs, published), gold_table(runs)]
+    tables = [
+        win_rate_table(runs, published),
+        means_table(runs, published),
+        gold_table(runs),
+        grid_table(runs),
+        stability_table(runs),
+    ]
+    if has_rounds(runs):
+        tables.append(meta_rounds_table(runs))
+    return tables
 
 
 def _named(table: Table, kind: str) -> Table:
@@ -72,15 +87,27 @@ def _figures(groups: Sequence[TaskRuns], tasks, published: Published, folder: Pa
             paths.append(selection_figure(runs.selection, published, path, _plain(footer)))
     for runs in groups:
         suffix = "" if runs.hardware_kind == "cpu" else "_gpu"
-        path = folder / f"curves_{runs.task}{suffix}.png"
-        paths.append(curves_figure(runs, path, _plain(origin(runs.scale, runs.records))))
+        footer = _plain(origin(runs.scale, runs.records))
+        for group, methods in curve_groups(runs).items():
+            paths.append(curves_figure(runs, methods, folder / f"curves_{runs.task}{group}{suffix}.png", footer))
+        if has_rounds(runs):
+            paths.append(meta_rounds_figure(runs, folder / f"meta_rounds_{runs.task}{suffix}.png", footer))
     return paths
 
 
+READING_ORDER = (
+    "table",
+    "gold_quality",
+    "grid",
+    "stability",
+    "meta_rounds",
+    "figure",
+)
+"""How names of tables begin, in the order of the page: the papers' tables first; what is not here comes last."""
+
+
 def _order(name: str) -> int:
-    """The paper's tables first, then gold quality, the figures' numbers, and the rest."""
-    prefixes = ("table", "gold", "figure")
-    return next((place for place, prefix in enumerate(prefixes) if name.startswith(prefix)), len(prefixes))
+    return next((place for place, prefix in enumerate(READING_ORDER) if name.startswith(prefix)), len(READING_ORDER))
 
 
 def _plain(sentences: Sequence[str]) -> str:

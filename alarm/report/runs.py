@@ -28,6 +28,8 @@ from alarm.report.published import PAPER_METHODS
 
 VARIED_METHOD = "alarm"
 """The method whose choice of aspect Table 5 varies."""
+WITH_RECIPE = "@"
+"""Stands between a method and its recipe in the name of a run."""
 LENGTH = "tokens"
 """The response's length in tokens, as a score; the aspect `length` is another, counted in words."""
 
@@ -76,9 +78,17 @@ class TaskRuns:
 
     @property
     def methods(self) -> list[str]:
-        """Rows of the method tables: the paper's four, present or not, then all others but Table 5's variants."""
+        """Rows of the method tables: the paper's four, present or not, then all others.
+
+        Neither Table 5's variants nor methods with another recipe by name: these have tables of their own.
+        """
         others = {r.run_name for r in self.records if not (r.method == VARIED_METHOD and r.aspect_given)}
-        return [*PAPER_METHODS, *sorted(others - set(PAPER_METHODS))]
+        return [*PAPER_METHODS, *sorted(others - set(PAPER_METHODS) - set(self.combinations))]
+
+    @property
+    def combinations(self) -> list[str]:
+        """Runs of a method with a recipe by name, such as `alarm@soft_label_margin`."""
+        return sorted({record.run_name for record in self.records if WITH_RECIPE in record.method})
 
     @property
     def variants(self) -> dict[str, str]:
@@ -111,7 +121,10 @@ class TaskRuns:
         raise ValueError(f"no record of {self.task} says which direction of {score} is better")
 
     def missing_seeds(self, run: str) -> list[int]:
-        return [seed for seed in self.seeds if seed not in self.finished.get(run, {})]
+        """Seeds that the run lacks; a method with a recipe by name is expected to have those of the other such runs."""
+        combined = self.combinations
+        expected = {r.seed for r in self.records if r.run_name in combined} if run in combined else self.seeds
+        return [seed for seed in sorted(expected) if seed not in self.finished.get(run, {})]
 
     def aligned(self, runs: Iterable[str], score: str) -> Aligned:
         """Scores of these runs on their common seeds and prompts; both may turn out empty.

@@ -28,7 +28,7 @@ VERDICT = (
 
 
 def win_rate_table(runs: TaskRuns, published: Published) -> Table:
-    """Table 1 or 3: every method against every other by holistic reward, by the selected aspect, by the judge."""
+    """Table 1 or 3: every method against the paper's four by holistic reward, by the selected aspect, by the judge."""
     paper = PAPER_TASKS.get(runs.task)
     scores = {"holistic": "holistic", "aspect": runs.aspect, "judge": GOLD}
     present = [block for block in BLOCKS if scores[block] and _known(runs, scores[block])]
@@ -42,7 +42,7 @@ def win_rate_table(runs: TaskRuns, published: Published) -> Table:
             f"By {_directed(runs, scores[block])}",
             "method",
             runs.methods,
-            [*runs.methods, AVERAGE],
+            [*PAPER_METHODS, AVERAGE],
             {**pair_cells, **average_cells},
             {AVERAGE: "average against the paper's methods"},
         )
@@ -117,7 +117,7 @@ def _pairs(runs: TaskRuns, score: str, block: str, published: Published | None) 
             runs, row, [column], score, published.win_rate(runs.task, block, row, column) if published else None
         )
         for row in runs.methods
-        for column in runs.methods
+        for column in PAPER_METHODS
         if row != column
     }
 

@@ -1,0 +1,49 @@
+"""What all figures share: colours that keep their method, and how a PNG is written. Loads matplotlib on use."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from pathlib import Path
+
+from alarm.files import write_atomically
+from alarm.report.published import PAPER_METHODS
+
+# Okabe and Ito's colours, told apart by most colour-blind readers; the paper's methods keep theirs in every figure.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00")
+OTHER_COLOURS = ("#CC79A7", "#56B4E9", "#000000", "#8C564B", "#B8A000", "#7F7F7F", "#882255")
+
+
+def colour(method: str, methods: Iterable[str]) -> str:
+    """The colour of one of a figure's methods; the paper's have their own, the others take the rest in order."""
+    if method in PAPER_METHODS:
+        return COLOURS[PAPER_METHODS.index(method)]
+    return OTHER_COLOURS[_place(method, methods) % len(OTHER_COLOURS)]
+
+
+def line_style(method: str, methods: Iterable[str]) -> str:
+    """Solid, or dashed for a method that shares its colour with an earlier one."""
+    return "-" if method in PAPER_METHODS or _place(method, methods) < len(OTHER_COLOURS) else "--"
+
+
+def pyplot():
+    """matplotlib's pyplot, drawing to files only."""
+    import matplotlib
+
+    matplotlib.use("Agg", force=True)
+    import matplotlib.pyplot as plt
+
+    return plt
+
+
+def save(figure, path: Path, footer: str) -> Path:
+    """Write a figure as PNG with its origin below it, and close it."""
+    figure.supxlabel(footer, fontsize=7, x=0.01, ha="left")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    pyplot().close(figure)
+    return write_atomically(path, buffer.getvalue())
+
+
+def _place(method: str, methods: Iterable[str]) -> int:
+    return [m for m in methods if m not in PAPER_METHODS].index(method)
