@@ -11,6 +11,8 @@ from alarm.settings import (
     PolicySettings,
     PPOSettings,
     Preset,
+    RecipeSettings,
+    ReferenceSettings,
     RewardModelSettings,
     RewardSettings,
     SFTSettings,
@@ -32,9 +34,11 @@ FROM_SCRATCH_PPO = PPOSettings(
     value_weight=0.01,
     value_clip_range=100.0,
     warmup_iterations=4,
-    eval_every=8,
+    eval_every=4,
     checkpoint_every=8,
 )
+# Ensembles of small models: two of five folds left out, so that every pair is scored by two models that never saw it.
+SMALL_ENSEMBLE = RecipeSettings(ensemble_size=5, ensemble_steps=50, left_out_folds=2)
 
 PRESETS: dict[tuple[str, str], Preset] = {
     ("tiny", "long_form_qa"): Preset(
@@ -42,16 +46,27 @@ PRESETS: dict[tuple[str, str], Preset] = {
         task="long_form_qa",
         sft=SFTSettings(steps=400, learning_rate=2e-3),
         reward_models=RewardModelSettings(comparison_prompts=1000, steps=100),
+        recipes=SMALL_ENSEMBLE,
         reward=QA_REWARD,
-        ppo=replace(FROM_SCRATCH_PPO, learning_rate=5e-5, iterations=16, batch_size=96, mini_batch_size=48),
+        ppo=replace(
+            FROM_SCRATCH_PPO,
+            learning_rate=5e-5,
+            train_prompts=1000,
+            iterations=12,
+            batch_size=96,
+            mini_batch_size=48,
+            eval_every=3,
+            checkpoint_every=6,
+        ),
     ),
     ("tiny", "wmt"): Preset(
         scale="tiny",
         task="wmt",
         sft=SFTSettings(steps=400, learning_rate=2e-3),
         reward_models=RewardModelSettings(comparison_prompts=1000, steps=100),
+        recipes=SMALL_ENSEMBLE,
         reward=MT_REWARD,
-        ppo=replace(FROM_SCRATCH_PPO, iterations=28, batch_size=128, mini_batch_size=64),
+        ppo=replace(FROM_SCRATCH_PPO, train_prompts=1000, iterations=16, batch_size=128, mini_batch_size=64),
     ),
     ("small", "wmt"): Preset(
         scale="small",
@@ -59,8 +74,19 @@ PRESETS: dict[tuple[str, str], Preset] = {
         policy=PolicySettings(vocabulary_size=4000, hidden_size=192, feedforward_size=768, layers=2, heads=4),
         sft=SFTSettings(steps=3000, batch_size=96, learning_rate=2e-3, dropout=0.1),
         reward_models=RewardModelSettings(comparison_prompts=2000, steps=150),
+        recipes=replace(SMALL_ENSEMBLE, ensemble_steps=100, study_steps=100),
+        references=ReferenceSettings(samples=4, pool=32),
         reward=MT_REWARD,
-        ppo=replace(FROM_SCRATCH_PPO, iterations=40, batch_size=128, mini_batch_size=64, max_new_tokens=64),
+        ppo=replace(
+            FROM_SCRATCH_PPO,
+            train_prompts=2560,
+            iterations=40,
+            batch_size=128,
+            mini_batch_size=64,
+            max_new_tokens=64,
+            eval_every=10,
+            checkpoint_every=10,
+        ),
         evaluation=EvaluationSettings(dev_examples=200, test_examples=1000, selection_examples=1000),
     ),
 }

@@ -83,7 +83,8 @@ class RecipeSettings:
     round_prompts: int = 40  # dev prompts whose samples of the current policy these diagnostics score
     round_samples: int = 4  # k, samples per prompt, there and in MetaRM's difference loss
     meta_steps: int = 8  # MetaRM updates between rounds
-    meta_prompts: int = 32  # prompts per update whose samples spread the scores
+    meta_pool: int = 64  # prompts that the current policy answers for them
+    meta_prompts: int = 32  # of these, prompts per update whose samples' scores are spread
     meta_ascent_rate: float = 1e-2  # eta, of the difference loss
     meta_learning_rate: float = 1e-2  # alpha, of the preference loss
     study_steps: int = 50  # optimiser steps of every model in the reward-model study, equal for all recipes
@@ -118,6 +119,7 @@ class RewardSettings:
 class PPOSettings:
     """PPO with per-token rewards. Defaults are the constants common to both of the paper's tasks."""
 
+    train_prompts: int | None = None  # the last so many of the train split are learned from; None: all
     iterations: int = 40  # batches of rollouts
     batch_size: int = 64  # responses per rollout batch
     mini_batch_size: int = 32

@@ -1,5 +1,5 @@
 """The methods ALaRM is compared with, one short file each. Copy one to start a new method."""
 
-from baselines import aspect_only, holistic_only, weighted_sum
+from baselines import aspect_only, denoised_rm, holistic_only, meta_rm, weighted_sum
 
-__all__ = ["aspect_only", "holistic_only", "weighted_sum"]
+__all__ = ["aspect_only", "denoised_rm", "holistic_only", "meta_rm", "weighted_sum"]

@@ -15,6 +15,7 @@ POLICY_CODE = (
     *(f"ppo/{name}.py" for name in ("batch", "policy", "rollout", "sft", "tokenizer")),
     "experiment/generation.py",
     "experiment/initial_policy.py",
+    "experiment/policy_lab.py",
 )
 REWARD_CODE = (
     *POLICY_CODE,
@@ -25,6 +26,7 @@ REWARD_CODE = (
     "evaluation/win_rates.py",
     "experiment/constants.py",
     "experiment/lab.py",
+    "experiment/proactive.py",
     "experiment/scoring.py",
 )
 RUN_CODE = (
@@ -32,9 +34,12 @@ RUN_CODE = (
     "ppo",
     "compositions.py",
     "methods.py",
+    "references.py",
     "transforms.py",
     "evaluation/translation.py",
+    "experiment/reference_levels.py",
     "experiment/rewards.py",
+    "experiment/rounds.py",
     "experiment/run.py",
 )
 """Per stage, the sources below `alarm/` that can change its artifacts: editing one rebuilds these and no others.

@@ -2,142 +2,200 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from alarm.evaluation.win_rates import win_rate
-from alarm.experiment.code import POLICY_CODE, REWARD_CODE, code_fingerprint, library_versions
+from alarm.experiment.code import REWARD_CODE
 from alarm.experiment.constants import Constants
-from alarm.experiment.generation import Sample, generate, read_samples, write_samples
-from alarm.experiment.progress import Progress
+from alarm.experiment.generation import Sample
+from alarm.experiment.policy_lab import PolicyLab
+from alarm.experiment.proactive import agreement_with_gold, select
 from alarm.experiment.scoring import score_generations
 from alarm.files import read_json, write_json
 from alarm.records import Generation, read_generations, write_generations
 from alarm.registry import Registry
+from alarm.reward_modeling.comparisons import Comparison
+from alarm.reward_modeling.recipes import RECIPES
 from alarm.scorers.base import Scorer
-from alarm.selection import inconsistency, select_aspect
-from alarm.settings import Preset
-from alarm.store import Store
-from alarm.tasks.base import Example, Task
+from alarm.settings import RewardModelSettings
+
+if TYPE_CHECKING:
+    from alarm.scorers.reader import Reader
 
 LABS: Registry[type[Lab]] = Registry("task")
 
 
-class Lab(ABC):
-    """Everything the runs of one task share: data, SFT policy, comparisons, reward models, constants, selection.
+Pairs = tuple[list[Comparison], list[Comparison]]
+"""Comparisons to learn from, and held out."""
+Truths = tuple[list[int], list[int]]
+"""For each of them 1 where gold agrees with the label, -1 where the label is wrong, 0 where gold finds both equal."""
 
-    Every artifact is a folder in the store, keyed by the settings, data, code and artifacts it depends on. A subclass
-    says how its task gets data, comparisons and scorers.
+
+class Lab(PolicyLab):
+    """Everything the runs of one task share: to the policy and its data come comparisons, reward models and constants.
+
+    A subclass says how its task gets data, comparisons and scorers.
     """
 
-    task_name: str
-    task_code: tuple[str, ...]
-    """Sources of this task alone, for `alarm.experiment.code`."""
     learned: tuple[str, ...]
     """Scorers that are trained on the comparisons, `holistic` first."""
 
-    def __init__(
-        self,
-        preset: Preset,
-        store: Store,
-        *,
-        data: Path | None = None,
-        device: str = "cpu",
-        progress: Progress | None = None,
-    ) -> None:
-        self.preset = preset
-        self.store = store
-        self.device = device
-        self.progress = progress or Progress(None)
-        self._data = data
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._known: dict[tuple[str, ...], Any] = {}
 
     # What a subclass provides.
 
     @abstractmethod
-    def write_world(self, directory: Path) -> None:
-        """Write the generated data of scale `tiny` in the task's public format."""
-
-    @abstractmethod
-    def read_task(self, directory: Path) -> Task:
-        """The task over `directory`, generated or real."""
-
-    @abstractmethod
-    def write_comparisons(self, directory: Path, samples: Sequence[Sample]) -> dict[str, Any]:
+    def write_comparisons(
+        self, directory: Path, samples: Sequence[Sample], settings: RewardModelSettings
+    ) -> dict[str, Any]:
         """Let simulated annotators compare sampled responses; returns what is known about their noise."""
 
     @abstractmethod
-    def train_scorer(self, kind: str, directory: Path, report: Callable[[int, int, float], None]) -> dict[str, Any]:
-        """Train one learned scorer on the comparisons into `directory`; returns its report."""
+    def read_preferences(self, directory: Path) -> Pairs:
+        """The holistic comparisons that `write_comparisons` left in `directory`."""
+
+    @abstractmethod
+    def read_truths(self, directory: Path) -> Truths:
+        """What is true of them, kept aside for measuring; nothing that trains may ask for it."""
+
+    def train_aspect(self, kind: str, directory: Path, **common: Any) -> dict[str, Any]:
+        """Train the learned scorer of an aspect on the comparisons into `directory`; returns its report."""
+        raise NotImplementedError(f"{self.task_name} has no learned scorer {kind}")
 
     @abstractmethod
     def aspect_scorers(self) -> dict[str, Scorer]:
         """The task's aspects, in the order of the paper's tables, without measured constants."""
 
-    def corpus_metrics(self, examples: Sequence[Example], responses: Sequence[str]) -> dict[str, Any]:
-        """Metrics of a whole set of responses (BLEU, chrF), each with its signature."""
-        return {}
-
     # Artifacts, each built once.
 
     @cached_property
-    def task(self) -> Task:
-        if self._data is not None:
-            return self.read_task(self._data)
-        path = self.artifact(
-            "world", POLICY_CODE, {"task": self.task_name, "scale": self.preset.scale}, self.write_world
-        )
-        return self.read_task(path)
-
-    @cached_property
-    def sft(self) -> Path:
-        """The initial policy: a folder `policy` with its tokenizer, and `report.json`."""
-        from alarm.experiment.initial_policy import build_initial_policy
-
-        inputs = self.inputs("policy", "sft") | {"lengths": self._lengths()}
-        return self.artifact("sft", POLICY_CODE, inputs, lambda path: build_initial_policy(self, path))
-
-    @property
-    def policy_directory(self) -> Path:
-        return self.sft / "policy"
-
-    @cached_property
     def comparison_samples(self) -> list[Sample]:
-        settings = self.preset.reward_models
-        examples = self.task.split("train")[: settings.comparison_prompts]
+        """Samples for the annotators, on the train prompts just before those that PPO learns from.
+
+        Both come from the end of the split: where SFT read a part of it, the policy answers these as it does new ones.
+        """
+        settings, train = self.preset.reward_models, self.task.split("train")
+        end = len(train) - (self.preset.ppo.train_prompts or 0)
+        examples = train[max(0, end - settings.comparison_prompts) : end]
         return self.sft_samples("train", examples, count=settings.responses_per_prompt)
 
     @cached_property
     def comparisons(self) -> Path:
         """Annotated comparisons in the task's public format, true labels kept aside, and `report.json`."""
+        return self.noisy_comparisons(self.preset.reward_models)
+
+    def noisy_comparisons(self, settings: RewardModelSettings) -> Path:
+        """The same comparisons by annotators with other habits."""
 
         def build(path: Path) -> None:
-            write_json(path / "report.json", self.write_comparisons(path, self.comparison_samples))
+            write_json(path / "report.json", self.write_comparisons(path, self.comparison_samples, settings))
 
-        return self.artifact("comparisons", REWARD_CODE, self.inputs("policy", "sft", "reward_models"), build)
+        inputs = self.inputs("policy", "sft") | {"reward_models": asdict(settings), "samples": self._sample_inputs()}
+        return self.artifact("comparisons", REWARD_CODE, inputs, build)
 
-    def reward_model(self, kind: str) -> Path:
-        """A learned scorer's folder, with `report.json`."""
+    @cached_property
+    def preferences(self) -> Pairs:
+        return self.read_preferences(self.comparisons)
+
+    def reward_model(self, kind: str, recipe: str = "plain") -> Path:
+        """A learned scorer's folder, with `report.json`; recipes are for the holistic model.
+
+        An iterative recipe starts from the plain model.
+        """
+        entry = RECIPES[recipe]
+        inputs = self._reward_inputs() | {"kind": kind}
+        if entry.iterative or recipe == "plain":
+            entry, strength = RECIPES["plain"], None
+        else:
+            strength = self.strength if entry.needs_strength else None
+            inputs |= {"recipe": recipe} | self.inputs("recipes")
 
         def build(path: Path) -> None:
-            self.progress.start(f"{self.task_name} {kind} model")
-            report = self.train_scorer(kind, path, lambda step, total, loss: self.progress.step(step, total, loss=loss))
+            self.progress.start(f"{self.task_name} {kind} model" + (f", {recipe}" if recipe != "plain" else ""))
+            common = {
+                "checkpoint": self.policy_directory,
+                "tokenizer": self.tokenizer,
+                "settings": self.preset.reward_models,
+                "max_tokens": self.preset.ppo.max_prompt_tokens,
+                "device": self.device,
+                "on_step": lambda step, total, loss: self.progress.step(step, total, loss=loss),
+            }
+            if kind == "holistic":
+                report = train_recipe(
+                    entry,
+                    self.preferences[0],
+                    path,
+                    kind=kind,
+                    held_out=self.preferences[1],
+                    strength=strength,
+                    recipes=self.preset.recipes,
+                    **common,
+                ).to_dict()
+            else:
+                report = self.train_aspect(kind, path, **common)
             write_json(path / "report.json", report)
 
-        return self.artifact(
-            "reward_model", REWARD_CODE, self.inputs("policy", "sft", "reward_models") | {"kind": kind}, build
+        from alarm.reward_modeling.recipe_training import train_recipe
+
+        return self.artifact("reward_model", REWARD_CODE, inputs, build)
+
+    def untrained_reader(self, seed: int) -> Reader:
+        """A holistic model before training: the SFT policy's weights below a new head."""
+        from alarm.scorers.reader import Reader
+
+        return Reader.from_checkpoint(
+            self.policy_directory,
+            self.tokenizer,
+            "holistic",
+            seed=seed,
+            max_tokens=self.preset.ppo.max_prompt_tokens,
         )
 
     @cached_property
-    def holistic_scorer(self) -> Scorer:
+    def strength(self) -> list[float]:
+        """Preference strength of every training comparison, as the preset's recipes read it."""
+        return self.strengths(self.preset.recipes.strength)["mean"]
+
+    def strengths(self, way: str) -> dict[str, Any]:
+        """Preference strength of the training comparisons, `in_sample` or `cross_fitted`: see `study_strength`."""
+        from alarm.reward_modeling.study import study_strength
+
+        def build(path: Path) -> None:
+            self.progress.start(f"{self.task_name} preference strength, {way.replace('_', ' ')}")
+            write_json(path / "strength.json", study_strength(self.comparison_source, way, **self.study_settings))
+
+        inputs = self._reward_inputs() | self.inputs("recipes") | {"way": way}
+        return read_json(self.artifact("strength", REWARD_CODE, inputs, build) / "strength.json")
+
+    def holistic(self, recipe: str = "plain") -> Scorer:
+        """The holistic reward model of a recipe; that of an iterative one as it is before the first round."""
         from alarm.scorers.learned import HolisticScorer
 
-        return HolisticScorer(self.reward_model("holistic"), device=self.device)
+        model = self.reward_model("holistic", recipe)
+        return self._once("holistic", str(model), lambda: HolisticScorer(model, device=self.device))
+
+    @property
+    def holistic_scorer(self) -> Scorer:
+        """The plain holistic model, which every method's responses are judged by."""
+        return self.holistic()
+
+    def holistic_constants(self, recipe: str = "plain") -> Constants:
+        """z-constants of a recipe's holistic reward."""
+        if recipe == "plain" or RECIPES[recipe].iterative:
+            return self.constants["holistic"]
+        return self._once("constants", recipe, lambda: self.measure_constants(self.holistic(recipe)))
+
+    def measure_constants(self, scorer: Scorer) -> Constants:
+        """Mean and standard deviation of a scorer's values over SFT samples of the dev split."""
+        prompts = [sample.prompt for sample in self.dev_samples]
+        values = [score.value for score in scorer.score(prompts, [sample.response for sample in self.dev_samples])]
+        return Constants.measure(scorer.name, values)
 
     @cached_property
     def scorers(self) -> dict[str, Scorer]:
@@ -149,25 +207,18 @@ class Lab(ABC):
         return scorers
 
     @cached_property
-    def dev_samples(self) -> list[Sample]:
-        """One sampled response of the SFT policy per dev prompt."""
-        return self.sft_samples("dev", self._dev_examples(), count=1)
-
-    @cached_property
     def constants(self) -> dict[str, Constants]:
         """z-constants of the holistic reward and of every per-response aspect, on SFT samples of the dev split."""
 
         def build(path: Path) -> None:
-            prompts = [sample.prompt for sample in self.dev_samples]
-            responses = [sample.response for sample in self.dev_samples]
-            measured = {}
-            for name, scorer in {"holistic": self.holistic_scorer, **self.aspect_scorers()}.items():
-                if scorer.normalize or name == "length":
-                    values = [score.value for score in scorer.score(prompts, responses)]
-                    measured[name] = Constants.measure(name, values).to_dict()
+            measured = {
+                name: self.measure_constants(scorer).to_dict()
+                for name, scorer in {"holistic": self.holistic_scorer, **self.aspect_scorers()}.items()
+                if scorer.normalize or name == "length"
+            }
             write_json(path / "constants.json", measured)
 
-        inputs = self.inputs("policy", "sft", "reward_models", "evaluation")
+        inputs = self._reward_inputs() | self.inputs("evaluation")
         path = self.artifact("constants", REWARD_CODE, inputs, build)
         return {name: Constants(**values) for name, values in read_json(path / "constants.json").items()}
 
@@ -176,9 +227,9 @@ class Lab(ABC):
         """Proactive selection on the dev split: inconsistencies, greedy-against-sampling wins, the chosen aspect."""
 
         def build(path: Path) -> None:
-            write_json(path / "selection.json", self._select())
+            write_json(path / "selection.json", select(self))
 
-        inputs = self.inputs("policy", "sft", "reward_models", "evaluation")
+        inputs = self._reward_inputs() | self.inputs("evaluation")
         return read_json(self.artifact("selection", REWARD_CODE, inputs, build) / "selection.json")
 
     @cached_property
@@ -190,28 +241,8 @@ class Lab(ABC):
             samples = self.sft_samples("test", examples, count=0)
             write_generations(path / "generations.jsonl", score_generations(self, examples, samples))
 
-        path = self.artifact(
-            "sft_test", REWARD_CODE, self.inputs("policy", "sft", "reward_models", "evaluation"), build
-        )
+        path = self.artifact("sft_test", REWARD_CODE, self._reward_inputs() | self.inputs("evaluation"), build)
         return read_generations(path / "generations.jsonl")
-
-    def sft_samples(self, split: str, examples: Sequence[Example], *, count: int) -> list[Sample]:
-        """Responses of the SFT policy: `count` samples per example, or one greedy response where `count` is 0."""
-
-        def build(path: Path) -> None:
-            from alarm.ppo.policy import Policy
-
-            self.progress.start(f"{self.task_name} {split} responses of the SFT policy")
-            policy = Policy.load(self.policy_directory, self.preset.policy, device=self.device)
-            write_samples(path / "samples.jsonl", generate(policy, examples, self.preset, count=count, seed=0))
-
-        inputs = self.inputs("policy", "sft") | {
-            "lengths": self._lengths(),
-            "split": split,
-            "examples": len(examples),
-            "count": count,
-        }
-        return read_samples(self.artifact("samples", POLICY_CODE, inputs, build) / "samples.jsonl")
 
     def setup_facts(self) -> dict[str, Any]:
         """What came out before PPO: SFT quality, annotator noise, reward-model accuracy, constants."""
@@ -219,71 +250,24 @@ class Lab(ABC):
             "sft": read_json(self.sft / "report.json"),
             "comparisons": read_json(self.comparisons / "report.json"),
             "reward_models": {kind: read_json(self.reward_model(kind) / "report.json") for kind in self.learned},
-            "holistic_against_gold": self._agreement_with_gold(),
+            "holistic_against_gold": agreement_with_gold(self),
             "constants": {name: constants.to_dict() for name, constants in self.constants.items()},
         }
 
-    def _agreement_with_gold(self) -> dict[str, Any]:
-        """How often the holistic reward and gold prefer the same of a greedy and a sampled dev response.
+    def _once(self, *key_and_make: Any) -> Any:
+        """What `make` returns for a key, called once."""
+        *key, make = key_and_make
+        if tuple(key) not in self._known:
+            self._known[tuple(key)] = make()
+        return self._known[tuple(key)]
 
-        The reward models' own held-out accuracies are against annotators' labels, noise included; this is not.
-        """
-        examples, greedy, sampled = self._dev_pairs()
-        prompts = [example.prompt for example in examples]
-        holistic = self._values(self.holistic_scorer, prompts, greedy, sampled)
-        gold = [self.task.gold(examples, responses) for responses in (greedy, sampled)]
-        counts = inconsistency(*holistic, *gold)
-        percent = 100.0 - counts.rate if counts.both_decide else None
-        return {"pairs_decided_by_both": counts.both_decide, "agreement_percent": percent}
+    def _reward_inputs(self) -> dict[str, Any]:
+        """What the reward models and all that they judge depend on."""
+        return self.inputs("policy", "sft", "reward_models") | {"samples": self._sample_inputs()}
 
-    def _dev_pairs(self) -> tuple[Sequence[Example], list[str], list[str]]:
-        """Dev examples with a greedy and a sampled response of the SFT policy each."""
-        examples = self._dev_examples()
-        greedy = [sample.response for sample in self.sft_samples("dev", examples, count=0)]
-        return examples, greedy, [sample.response for sample in self.dev_samples]
-
-    def _select(self) -> dict[str, Any]:
-        examples, greedy, sampled = self._dev_pairs()
-        prompts = [example.prompt for example in examples]
-        holistic = self._values(self.holistic_scorer, prompts, greedy, sampled)
-        candidates, greedy_wins = {}, {"holistic": asdict(win_rate(*holistic))}
-        for name, scorer in self.scorers.items():
-            values = self._values(scorer, prompts, greedy, sampled)
-            candidates[name] = inconsistency(*values, *holistic, higher_is_better=scorer.higher_is_better)
-            greedy_wins[name] = asdict(win_rate(*values, higher_is_better=scorer.higher_is_better))
-        gold = [np.array(self.task.gold(examples, responses)) for responses in (greedy, sampled)]
-        return {
-            "selected": select_aspect(candidates),
-            "inconsistency": {name: candidate.to_dict() for name, candidate in candidates.items()},
-            "greedy_win_rate": greedy_wins,
-            "gold_win_rate": asdict(win_rate(*gold)),
-            "pairs": len(examples),
-            "split": "dev",
-        }
-
-    @staticmethod
-    def _values(scorer: Scorer, prompts: list[str], *responses: list[str]) -> list[list[float]]:
-        return [[score.value for score in scorer.score(prompts, texts)] for texts in responses]
-
-    def _dev_examples(self) -> Sequence[Example]:
-        return self.task.split("dev")[: self.preset.evaluation.selection_examples]
-
-    def _lengths(self) -> list[int]:
-        return [self.preset.ppo.max_prompt_tokens, self.preset.ppo.max_new_tokens]
-
-    def inputs(self, *concerns: str) -> dict[str, Any]:
-        """The settings of the named concerns, with the data and the device they meet."""
-        settings = self.preset.to_dict()
-        return {"task": self.task_name, "data": self.task.fingerprint, "device": self.device.split(":")[0]} | {
-            concern: settings[concern] for concern in concerns
-        }
-
-    def artifact(
-        self, kind: str, code: tuple[str, ...], inputs: Mapping[str, Any], build: Callable[[Path], None]
-    ) -> Path:
-        """The stored artifact of this kind for these inputs, computed by the named code; built if it is not there."""
-        inputs = {**inputs, "code": code_fingerprint((*code, *self.task_code)), "libraries": library_versions()}
-        return self.store.get(kind, inputs, build)
+    def _sample_inputs(self) -> list[int | None]:
+        """What decides, besides the settings of reward models, which responses are compared."""
+        return [*self.lengths, self.preset.ppo.train_prompts]
 
 
 def lab_class(task: str) -> type[Lab]:

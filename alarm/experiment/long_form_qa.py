@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import cached_property
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from alarm.experiment.generation import Sample
-from alarm.experiment.lab import LABS, Lab
+from alarm.experiment.lab import LABS, Lab, Pairs, Truths
 from alarm.reward_modeling.comparisons import Comparison
 from alarm.scorers.base import Scorer
+from alarm.settings import RewardModelSettings
 from alarm.tasks.base import Task
 from alarm.tasks.long_form_qa import LongFormQA
 from alarm.tasks.qa_feedback import PAIRS, Feedback, read_feedback, write_feedback
@@ -40,10 +40,11 @@ class LongFormQALab(Lab):
     def read_task(self, directory: Path) -> Task:
         return LongFormQA(directory)
 
-    def write_comparisons(self, directory: Path, samples: Sequence[Sample]) -> dict[str, Any]:
+    def write_comparisons(
+        self, directory: Path, samples: Sequence[Sample], settings: RewardModelSettings
+    ) -> dict[str, Any]:
         from alarm.tasks.worlds.qa_annotators import annotate, write_true_labels
 
-        settings = self.preset.reward_models
         by_id = {example.id: example for example in self.task.split("train")}
         predictions: dict[str, list[str]] = {}
         for sample in samples:
@@ -77,22 +78,31 @@ class LongFormQALab(Lab):
             "span_error_rate": settings.span_error_rate,
         }
 
-    def train_scorer(self, kind: str, directory: Path, report: Callable[[int, int, float], None]) -> dict[str, Any]:
-        from transformers import AutoTokenizer
+    def read_preferences(self, directory: Path) -> Pairs:
+        return tuple(
+            [pair for record in records for pair in _comparisons(record, record.preference)]
+            for records in _feedback(directory)
+        )
 
+    def read_truths(self, directory: Path) -> Truths:
+        from alarm.tasks.worlds.qa_annotators import read_true_labels
+
+        truths = {labels.prompt: labels.preference for labels in read_true_labels(directory / "true_labels.jsonl")}
+        return tuple(
+            [
+                0 if truth == 0 else 1 if label == truth else -1
+                for record in records
+                for label, truth in zip(record.preference, truths[record.prompt], strict=True)
+                if label
+            ]
+            for records in _feedback(directory)
+        )
+
+    def train_aspect(self, kind: str, directory: Path, **common: Any) -> dict[str, Any]:
         from alarm.reward_modeling.preferences import train_preference_model
         from alarm.reward_modeling.units import LabelledUnits, train_unit_model
 
-        train, held_out = self._feedback
-        common = {
-            "kind": kind,
-            "checkpoint": self.policy_directory,
-            "tokenizer": AutoTokenizer.from_pretrained(self.policy_directory),
-            "settings": self.preset.reward_models,
-            "max_tokens": self.preset.ppo.max_prompt_tokens,
-            "device": self.device,
-            "on_step": report,
-        }
+        train, held_out = _feedback(self.comparisons)
         labels = {"factuality": factuality_labels, "relevance": relevance_labels}.get(kind)
         if labels is not None:
             rows = [
@@ -100,9 +110,12 @@ class LongFormQALab(Lab):
                 for records in (train, held_out)
             ]
             train_rows, held_out_rows = ([row for row in split if row.labels] for split in rows)
-            return train_unit_model(train_rows, directory, held_out=held_out_rows, **common).to_dict()
-        pairs = [[pair for record in records for pair in _comparisons(record, kind)] for records in (train, held_out)]
-        return train_preference_model(pairs[0], directory, held_out=pairs[1], **common).to_dict()
+            return train_unit_model(train_rows, directory, held_out=held_out_rows, kind=kind, **common).to_dict()
+        pairs = [
+            [pair for record in records for pair in _comparisons(record, completeness_preference(record))]
+            for records in (train, held_out)
+        ]
+        return train_preference_model(pairs[0], directory, held_out=pairs[1], kind=kind, **common).to_dict()
 
     def aspect_scorers(self) -> dict[str, Scorer]:
         from alarm.scorers.learned import CompletenessScorer, FactualityScorer, RelevanceScorer
@@ -114,13 +127,13 @@ class LongFormQALab(Lab):
         }
         return {**learned, "length": LengthScorer()}
 
-    @cached_property
-    def _feedback(self) -> tuple[list[Feedback], list[Feedback]]:
-        return tuple(read_feedback(self.comparisons / f"{split}_feedback.json") for split in ("train", "dev"))
+
+def _feedback(directory: Path) -> tuple[list[Feedback], list[Feedback]]:
+    """Feedback for training, and held out."""
+    return tuple(read_feedback(directory / f"{split}_feedback.json") for split in ("train", "dev"))
 
 
-def _comparisons(record: Feedback, kind: str) -> list[Comparison]:
-    preference = record.preference if kind == "holistic" else completeness_preference(record)
+def _comparisons(record: Feedback, preference: Sequence[int]) -> list[Comparison]:
     return [
         Comparison(record.prompt, record.predictions[better], record.predictions[worse])
         for better, worse in preferred_pairs(preference)

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from alarm.methods import METHODS
+from alarm.methods import METHODS, method_named, with_recipe
 from alarm.presets import PRESETS, REPORTED_SEEDS, TASK_NAMES, preset
 from alarm.registry import UnknownNameError, unknown_name
+from alarm.reward_modeling.recipes import RECIPES
 
 ABLATED_METHOD = "alarm"
 """The method whose choice of aspect is varied (Table 5)."""
+GRID_METHODS = ("holistic_only", "weighted_sum", "alarm", "log_sigmoid", "log_sigmoid_sum")
+"""Compositions that read a holistic reward model, and so meet every recipe in the grid."""
+GRID_RECIPES = ("soft_label_margin", "simcse", "meta")
+"""The grid's recipes beside plain: denoised, contrastive, iterative."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +42,15 @@ def run_matrix(
     tasks: Iterable[str] = (),
     methods: Iterable[str] = (),
     aspects: Iterable[str] = (),
+    recipes: Iterable[str] = (),
     seeds: Iterable[int] = REPORTED_SEEDS,
+    grid_seeds: int = 0,
 ) -> list[RunSpec]:
-    """All runs of a scale, or those of the given tasks, methods, aspects and seeds.
+    """All runs of a scale, or those of the given tasks, methods, aspects, recipes and seeds.
 
     Without `methods`, every registered method runs with the selected aspect, and ALaRM also with each of the task's
-    aspects in turn (Table 5). With `aspects`, the chosen methods run with just these.
+    aspects in turn (Table 5); where neither is restricted, `GRID_METHODS` also meet all of `GRID_RECIPES`, with the
+    first `grid_seeds` seeds. With `aspects` or `recipes`, the chosen methods run with just these.
 
     A name or seed that is given twice runs once.
 
@@ -52,7 +60,9 @@ def run_matrix(
     """
     from alarm.tasks.catalog import TASKS
 
-    tasks, methods, aspects, seeds = (list(dict.fromkeys(names)) for names in (tasks, methods, aspects, seeds))
+    tasks, methods, aspects, recipes, seeds = (
+        list(dict.fromkeys(names)) for names in (tasks, methods, aspects, recipes, seeds)
+    )
     tasks = tasks or [name for name in TASK_NAMES if _has_preset(scale, name)]
     if not tasks:
         raise ValueError(f"scale {scale!r} has no preset yet; use {' or '.join(sorted({s for s, _ in PRESETS}))}")
@@ -62,8 +72,13 @@ def run_matrix(
         raise ValueError("at least one seed is needed, e.g. --seeds 1,2,3")
     if min(seeds) < 0:
         raise ValueError(f"seed {min(seeds)} is negative; seeds are whole numbers from 0, e.g. --seeds 1,2,3")
+    if grid_seeds < 0:
+        raise ValueError(f"grid seeds must be 0 or more, got {grid_seeds}")
     for name in methods:
-        METHODS[name]
+        method_named(name)
+    for name in recipes:
+        RECIPES[name]
+    chosen_methods = [with_recipe(name, recipe) for name in methods or METHODS for recipe in recipes or [None]]
     known = list(dict.fromkeys(aspect for task in tasks for aspect in TASKS[task].aspects))
     for aspect in aspects:
         if aspect not in known:
@@ -72,12 +87,25 @@ def run_matrix(
     for task in tasks:
         of_task = TASKS[task].aspects
         chosen = [aspect for aspect in aspects if aspect in of_task]
-        for method in methods or METHODS:
+        for method in dict.fromkeys(chosen_methods):
             given: list[str | None] = [*chosen] if aspects else [None]
-            if not aspects and not methods and method == ABLATED_METHOD:
+            if not (aspects or methods or recipes) and method == ABLATED_METHOD:
                 given += of_task
             specs += [RunSpec(task, method, seed, aspect) for aspect in given for seed in seeds]
+        if not (aspects or methods or recipes):
+            specs += [RunSpec(task, method, seed) for method in grid_methods() for seed in seeds[:grid_seeds]]
     return specs
+
+
+def grid_methods() -> list[str]:
+    """The grid's further cells by name: compositions with a recipe that no registered method stands for already."""
+    registered = {(method.compose, method.recipe) for method in METHODS.values()}
+    return [
+        with_recipe(name, recipe)
+        for name in GRID_METHODS
+        for recipe in GRID_RECIPES
+        if (METHODS[name].compose, recipe) not in registered
+    ]
 
 
 def _has_preset(scale: str, task: str) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from alarm.environment import environment
 from alarm.experiment.lab import Lab
+from alarm.experiment.scoring import score_labels
 from alarm.records import (
     RunRecord,
     SelectionRecord,
@@ -27,8 +28,7 @@ def publish_run(results: Path, record: RunRecord) -> Path:
 def publish_setup(results: Path, lab: Lab) -> list[Path]:
     """Write what the runs of a task share: setup facts, selection, the SFT policy's test responses."""
     scale, task = lab.preset.scale, lab.task_name
-    scorers = {"holistic": lab.holistic_scorer, **lab.scorers}
-    labels = {name: scorer.value_name for name, scorer in scorers.items()} | {"gold": lab.task.gold_name}
+    labels, _ = score_labels(lab)
     where = environment(lab.device)
     return [
         write_setup(results, SetupRecord(task, scale, lab.setup_facts(), where)),

@@ -16,13 +16,15 @@ import torch
 
 from alarm.environment import environment
 from alarm.experiment.code import RUN_CODE
-from alarm.experiment.generation import generate
+from alarm.experiment.generation import Sample, generate, read_samples, write_samples
 from alarm.experiment.lab import Lab
 from alarm.experiment.matrix import RunSpec
+from alarm.experiment.reference_levels import reference_levels
 from alarm.experiment.rewards import RewardFunction
-from alarm.experiment.scoring import score_generations, score_means
+from alarm.experiment.rounds import RoundRewardModel, round_ends
+from alarm.experiment.scoring import score_generations, score_labels, score_means
 from alarm.files import read_json, write_json
-from alarm.methods import METHODS, Method, method_source
+from alarm.methods import Method, method_named, method_source
 from alarm.ppo.policy import Policy
 from alarm.ppo.rollout import rollout
 from alarm.ppo.trainer import PPOTrainer
@@ -31,6 +33,8 @@ from alarm.tasks.base import Example
 
 STATE = "state.json"
 CHECKPOINT = "checkpoint"
+REWARD_MODEL = "reward_model"
+FINAL_SAMPLES = "final_samples.jsonl"
 
 
 class Run:
@@ -41,7 +45,7 @@ class Run:
         self.lab = lab
         self.spec = spec
         self.settings = lab.preset.ppo
-        self.method: Method = METHODS[spec.method]
+        self.method: Method = method_named(spec.method)
         selected = lab.selection["selected"]
         self.aspect = spec.aspect or self.method.aspect or selected
         self.aspect_given = self.aspect != selected
@@ -53,17 +57,26 @@ class Run:
 
     def record(self) -> RunRecord:
         """Run it, or take it from the store; returns its record with the path of the stored file."""
-        inputs = self.lab.inputs("policy", "sft", "reward_models", "reward", "ppo", "evaluation") | {
+        return read_records(records_folder(self._artifact(), self.lab.preset.scale))[0]
+
+    def final_samples(self) -> list[Sample]:
+        """Samples of the trained policy on the dev prompts of the last round's diagnostics; none if the run failed."""
+        file = self._artifact() / FINAL_SAMPLES
+        return read_samples(file) if file.is_file() else []
+
+    def _artifact(self) -> Path:
+        concerns = ("policy", "sft", "reward_models", "recipes", "references", "reward", "ppo", "evaluation")
+        inputs = self.lab.inputs(*concerns) | {
             "method": self.method.name,
             "source": method_source(self.method),
             "recipe": self.method.recipe,
+            "properties": self.method.properties,
             "transform": getattr(self.method.transform, "__qualname__", None),
             "released_defects": self.method.released_defects,
             "aspect": self.aspect,
             "seed": self.spec.seed,
         }
-        path = self.lab.artifact("run", RUN_CODE, inputs, self._build)
-        return read_records(records_folder(path, self.lab.preset.scale))[0]
+        return self.lab.artifact("run", RUN_CODE, inputs, self._build)
 
     def _build(self, path: Path) -> None:
         """Train, evaluate and write the record below `path`, which keeps checkpoints while the run is unfinished."""
@@ -79,15 +92,17 @@ class Run:
             device=self.lab.device,
         )
         trainer = PPOTrainer(policy, self.settings, seed=self.spec.seed, skip_first_token=self.method.released_defects)
+        model = RoundRewardModel(self.lab, self.method.recipe, seed=self.spec.seed)
         history: list[dict[str, Any]] = []
         if (work / STATE).is_file():
             state = read_json(work / STATE)
             trainer.load(work / state["weights"])
+            model.load(work / state["weights"] / REWARD_MODEL)
             history, started = state["history"], state["started"]
             clock.seconds.update(state["seconds"])
         error = None
         try:
-            self._train(trainer, history, clock, work, started)
+            self._train(trainer, model, history, clock, path, started)
         except _StoppedError as problem:
             error = f"iteration {len(history)}: {problem}"
         generations, metrics = self._test(policy, clock) if error is None else ([], {})
@@ -96,61 +111,123 @@ class Run:
         _remove(work)
 
     def _train(
-        self, trainer: PPOTrainer, history: list[dict[str, Any]], clock: _Clock, work: Path, started: str
+        self,
+        trainer: PPOTrainer,
+        model: RoundRewardModel,
+        history: list[dict[str, Any]],
+        clock: _Clock,
+        path: Path,
+        started: str,
     ) -> None:
-        rewards_of = RewardFunction(
-            self.method,
-            self.lab.preset.reward,
-            self.lab.holistic_scorer,
-            self.lab.scorers[self.aspect],
-            self.lab.constants,
-        )
-        dev = self.lab.task.split("dev")[: self.lab.preset.evaluation.dev_examples]
+        rewards_of = self._rewards(model)
+        ends = round_ends(self.settings.iterations, self.lab.preset.recipes.rounds)
         for iteration in range(len(history), self.settings.iterations):
-            examples = self._examples(iteration)
-            with clock("rollout"):
-                drawn = rollout(
-                    trainer.policy,
-                    [example.prompt for example in examples],
-                    max_prompt_tokens=self.settings.max_prompt_tokens,
-                    max_new_tokens=self.settings.max_new_tokens,
-                    generator=_generator(self.lab.device, self.spec.seed, iteration),
-                )
-            with clock("scoring"), _stopping():
-                rewards = rewards_of(
-                    [example.prompt for example in examples],
-                    drawn.responses,
-                    drawn.offsets,
-                    drawn.batch.response_mask.cpu(),
-                )
-            with clock("update"), _stopping():
-                ppo = trainer.step(drawn.batch, rewards.per_token.to(trainer.policy.device))
-            gold = self.lab.task.gold(examples, drawn.responses)
-            row = {
-                "iteration": iteration,
-                **rewards.metrics,
-                **ppo,
-                "gold": float(np.mean(gold)),
-                "length": drawn.lengths.float().mean().item(),
-                "truncated_prompts": drawn.truncated_prompts,
-                "dev_gold": None,
-            }
-            last = iteration + 1 == self.settings.iterations
-            if (iteration + 1) % self.settings.eval_every == 0 or last:
+            row = {"iteration": iteration} | self._iteration(trainer, rewards_of, clock, iteration)
+            done = iteration + 1
+            last = done == self.settings.iterations
+            if done % self.settings.eval_every == 0 or done in ends:
                 with clock("evaluation"):
-                    responses = [sample.response for sample in generate(trainer.policy, dev, self.lab.preset)]
-                    row["dev_gold"] = float(np.mean(self.lab.task.gold(dev, responses)))
+                    row["dev_golds"] = self._dev_golds(trainer.policy)
+                    row["dev_gold"] = float(np.mean(row["dev_golds"]))
+            if done in ends:
+                with clock("rounds"), _stopping():
+                    row |= self._end_round(trainer.policy, model, ends.index(done) + 1, path)
+                    if model.iterative and not last:
+                        row |= model.update(trainer.policy, row["round"])
+                        rewards_of = self._rewards(model)
             history.append(row)
-            self.lab.progress.step(
-                iteration + 1, self.settings.iterations, reward=row["reward"], KL=row["kl"], gold=row["gold"]
+            self.lab.progress.step(done, self.settings.iterations, reward=row["reward"], KL=row["kl"], gold=row["gold"])
+            if done % self.settings.checkpoint_every == 0 and not last:
+                self._checkpoint(trainer, model, history, clock, path / CHECKPOINT, started)
+
+    def _iteration(
+        self, trainer: PPOTrainer, rewards_of: RewardFunction, clock: _Clock, iteration: int
+    ) -> dict[str, Any]:
+        """One batch of responses: sampled, scored, learned from, and compared with the SFT policy's."""
+        examples = self._examples(iteration)
+        with clock("rollout"):
+            drawn = rollout(
+                trainer.policy,
+                [example.prompt for example in examples],
+                max_prompt_tokens=self.settings.max_prompt_tokens,
+                max_new_tokens=self.settings.max_new_tokens,
+                generator=_generator(self.lab.device, self.spec.seed, iteration),
             )
-            if (iteration + 1) % self.settings.checkpoint_every == 0 and not last:
-                # The state names its weights and replaces the old one in one rename: a kill leaves one whole pair.
-                weights = f"iteration{iteration + 1}"
-                trainer.save(work / weights)
-                state = {"weights": weights, "history": history, "started": started, "seconds": clock.seconds}
-                write_json(work / STATE, state)
-                _remove(work, keep=(STATE, weights))
+        with clock("scoring"), _stopping():
+            rewards = rewards_of(
+                [example.prompt for example in examples],
+                drawn.responses,
+                drawn.offsets,
+                drawn.batch.response_mask.cpu(),
+            )
+        with clock("update"), _stopping():
+            ppo = trainer.step(drawn.batch, rewards.per_token.to(trainer.policy.device))
+        gold = self.lab.task.gold(examples, drawn.responses)
+        return {
+            **rewards.metrics,
+            **ppo,
+            "gold": float(np.mean(gold)),
+            "gold_win_rate": self._win_rate_over_sft(examples, gold),
+            "length": drawn.lengths.float().mean().item(),
+            "truncated_prompts": drawn.truncated_prompts,
+            "dev_gold": None,
+        }
+
+    def _win_rate_over_sft(self, examples: list[Example], golds: list[float]) -> float:
+        """Percent of comparisons by gold that responses win against SFT samples of their prompts, a tie counting half.
+
+        Every response meets all of its prompt's reference samples, and every prompt counts alike.
+        """
+        references = self.lab.reference_golds
+        wins = [
+            np.mean([(gold > other) + 0.5 * (gold == other) for other in references[example.id]])
+            for example, gold in zip(examples, golds, strict=True)
+        ]
+        return 100 * float(np.mean(wins))
+
+    def _rewards(self, model: RoundRewardModel) -> RewardFunction:
+        """The run's rewards with its reward model as it is now."""
+        lab = self.lab
+        asked = {"none": (), "holistic": ("holistic",), "all": ("holistic", *lab.task.properties)}
+        scorers = {"holistic": model.scorer, **lab.scorers}
+        names = asked[self.method.properties]
+        return RewardFunction(
+            self.method,
+            lab.preset.reward,
+            model.scorer,
+            lab.scorers[self.aspect],
+            {**lab.constants, "holistic": model.constants},
+            properties={name: scorers[name] for name in names},
+            references=reference_levels(lab, model.scorer) if names else None,
+        )
+
+    def _dev_golds(self, policy: Policy) -> list[float]:
+        """Gold quality of greedy responses to the dev prompts."""
+        dev = self.lab.task.split("dev")[: self.lab.preset.evaluation.dev_examples]
+        return self.lab.task.gold(dev, [sample.response for sample in generate(policy, dev, self.lab.preset)])
+
+    def _end_round(self, policy: Policy, model: RoundRewardModel, number: int, path: Path) -> dict[str, Any]:
+        """What the reward model makes of the current policy; the samples of the last round are kept."""
+        samples = model.samples(policy, number)
+        write_samples(path / FINAL_SAMPLES, samples)
+        return {"round": number} | model.judge(samples)
+
+    def _checkpoint(
+        self,
+        trainer: PPOTrainer,
+        model: RoundRewardModel,
+        history: list[dict[str, Any]],
+        clock: _Clock,
+        work: Path,
+        started: str,
+    ) -> None:
+        """The state names its weights and replaces the old one in one rename: a kill leaves one whole pair."""
+        weights = f"iteration{len(history)}"
+        trainer.save(work / weights)
+        model.save(work / weights / REWARD_MODEL)
+        state = {"weights": weights, "history": history, "started": started, "seconds": clock.seconds}
+        write_json(work / STATE, state)
+        _remove(work, keep=(STATE, weights))
 
     def _test(self, policy: Policy, clock: _Clock) -> tuple[list[Generation], dict[str, Any]]:
         lab = self.lab
@@ -163,12 +240,13 @@ class Run:
                 "sft": score_means(lab.sft_test_generations),
                 "corpus": lab.corpus_metrics(examples, [sample.response for sample in samples]),
                 "sft_corpus": lab.corpus_metrics(examples, [g.response for g in lab.sft_test_generations]),
+                "dev": {"sft_golds": lab.sft_dev_golds},
             }
         return generations, metrics
 
     def _examples(self, iteration: int) -> list[Example]:
         """The training prompts of an iteration: a function of the seed alone, so that a resumed run sees the same."""
-        train = self.lab.task.split("train")
+        train = self.lab.ppo_examples
         size = self.settings.batch_size
         chosen = []
         for position in range(iteration * size, (iteration + 1) * size):
@@ -179,6 +257,7 @@ class Run:
     def _record(self, history, metrics, clock: _Clock, started: str, error: str | None) -> RunRecord:
         lab = self.lab
         scorers = {"holistic": lab.holistic_scorer, **lab.scorers}
+        labels, directions = score_labels(lab)
         return RunRecord(
             task=self.spec.task,
             method=self.method.name,
@@ -195,13 +274,15 @@ class Run:
             durations=dict(clock.seconds),
             history=history,
             metrics=metrics,
-            directions={name: scorer.higher_is_better for name, scorer in scorers.items()} | {"gold": True},
-            score_labels={name: scorer.value_name for name, scorer in scorers.items()} | {"gold": lab.task.gold_name},
+            directions=directions,
+            score_labels=labels,
             error=error,
             method_settings={
                 "source": method_source(self.method),
                 "description": self.method.description,
+                "composition": f"{self.method.compose.__module__}.{self.method.compose.__qualname__}",
                 "released_defects": self.method.released_defects,
+                "reward_model": lab.holistic(self.method.recipe).version,
                 "constants": {name: constants.to_dict() for name, constants in lab.constants.items()},
                 "scorers": {name: scorer.version for name, scorer in scorers.items()},
             },

@@ -26,11 +26,22 @@ def score_generations(lab: Lab, examples: Sequence[Example], samples: Sequence[S
         "holistic_raw": raw,
         **{name: [s.value for s in scorer.score(prompts, responses)] for name, scorer in lab.scorers.items()},
         "gold": lab.task.gold(examples, responses),
+        **{f"gold_{name}": values for name, values in lab.task.gold_parts(examples, responses).items()},
     }
     return [
         Generation(sample.id, sample.response, sample.length, {name: values[i] for name, values in columns.items()})
         for i, sample in enumerate(samples)
     ]
+
+
+def score_labels(lab: Lab) -> tuple[dict[str, str], dict[str, bool]]:
+    """How tables print every score of `score_generations` but the raw one, and whether higher is better."""
+    scorers = {"holistic": lab.holistic_scorer, **lab.scorers}
+    labels = {name: scorer.value_name for name, scorer in scorers.items()} | {"gold": lab.task.gold_name}
+    directions = {name: scorer.higher_is_better for name, scorer in scorers.items()} | {"gold": True}
+    parts = [name.removeprefix("gold_") for name in lab.sft_test_generations[0].scores if name.startswith("gold_")]
+    labels |= {f"gold_{name}": f"gold {name}" for name in parts}
+    return labels, directions | {f"gold_{name}": True for name in parts}
 
 
 def score_means(generations: Sequence[Generation]) -> dict[str, float]:

@@ -14,6 +14,9 @@ from alarm.methods import load_method_file
 from alarm.presets import preset
 from alarm.settings import Preset
 
+GRID_SEEDS = {"tiny": 1}
+"""How many seeds the grid's further cells run with by default, 0 at other scales: they are most of its runs."""
+
 
 class Session:
     """What one invocation works on. Creating it checks every option; nothing is trained or read before that.
@@ -31,7 +34,9 @@ class Session:
         methods: tuple[str, ...] = (),
         method_files: tuple[str, ...] = (),
         aspects: tuple[str, ...] = (),
+        recipes: tuple[str, ...] = (),
         seeds: tuple[int, ...] = (1, 2, 3),
+        grid_seeds: int | None = None,
         device: str = "cpu",
         data: Path | None = None,
         store: Path | None = None,
@@ -46,7 +51,11 @@ class Session:
         self.scale = scale
         self.results = check_results(results)
         self.device = check_device(device)
-        self.specs: list[RunSpec] = run_matrix(scale, tasks=tasks, methods=methods, aspects=aspects, seeds=seeds)
+        if grid_seeds is None:
+            grid_seeds = GRID_SEEDS.get(scale, 0)
+        self.specs: list[RunSpec] = run_matrix(
+            scale, tasks=tasks, methods=methods, aspects=aspects, recipes=recipes, seeds=seeds, grid_seeds=grid_seeds
+        )
         self.tasks = list(dict.fromkeys(spec.task for spec in self.specs))
         self.token = token or uuid.uuid4().hex
         self.data = check_data(scale, data)
@@ -71,7 +80,9 @@ class Session:
             methods=tuple(option.method),
             method_files=tuple(option.method_file),
             aspects=tuple(option.aspect),
+            recipes=tuple(option.recipe),
             seeds=seeds,
+            grid_seeds=option.grid_seeds,
             device=option.device,
             data=Path(option.data) if option.data else None,
             store=Path(option.store) if option.store else None,

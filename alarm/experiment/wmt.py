@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from alarm.experiment.generation import Sample
-from alarm.experiment.lab import LABS, Lab
+from alarm.experiment.lab import LABS, Lab, Pairs, Truths
 from alarm.reward_modeling.annotators import compare
-from alarm.reward_modeling.comparisons import read_comparisons, write_comparisons, write_true_qualities
+from alarm.reward_modeling.comparisons import (
+    read_comparisons,
+    read_true_qualities,
+    write_comparisons,
+    write_true_qualities,
+)
 from alarm.scorers.base import Scorer
+from alarm.settings import RewardModelSettings
 from alarm.tasks.base import Example, Task
 from alarm.tasks.parallel_text import MULTI30K_LINES
 from alarm.tasks.wmt import WMT
@@ -46,8 +52,9 @@ class WMTLab(Lab):
         nested = directory / "multi30k"
         return WMT(nested if nested.is_dir() else directory, gold="chrf", lines=MULTI30K_LINES)
 
-    def write_comparisons(self, directory: Path, samples: Sequence[Sample]) -> dict[str, Any]:
-        settings = self.preset.reward_models
+    def write_comparisons(
+        self, directory: Path, samples: Sequence[Sample], settings: RewardModelSettings
+    ) -> dict[str, Any]:
         by_id = {example.id: example for example in self.task.split("train")}
         responses: dict[str, list[str]] = {}
         for sample in samples:
@@ -80,23 +87,12 @@ class WMTLab(Lab):
             "temperature": settings.temperature,
         }
 
-    def train_scorer(self, kind: str, directory: Path, report: Callable[[int, int, float], None]) -> dict[str, Any]:
-        from transformers import AutoTokenizer
+    def read_preferences(self, directory: Path) -> Pairs:
+        return tuple(read_comparisons(directory / f"{split}.jsonl") for split in ("train", "dev"))
 
-        from alarm.reward_modeling.preferences import train_preference_model
-
-        return train_preference_model(
-            read_comparisons(self.comparisons / "train.jsonl"),
-            directory,
-            kind=kind,
-            checkpoint=self.policy_directory,
-            tokenizer=AutoTokenizer.from_pretrained(self.policy_directory),
-            settings=self.preset.reward_models,
-            held_out=read_comparisons(self.comparisons / "dev.jsonl"),
-            max_tokens=self.preset.ppo.max_prompt_tokens,
-            device=self.device,
-            on_step=report,
-        ).to_dict()
+    def read_truths(self, directory: Path) -> Truths:
+        truths = (read_true_qualities(directory / f"{split}.true_qualities.jsonl") for split in ("train", "dev"))
+        return tuple([truth.agrees for truth in split] for split in truths)
 
     def aspect_scorers(self) -> dict[str, Scorer]:
         from alarm.scorers.confidence import ConfidenceScorer

@@ -1,0 +1,165 @@
+"""The artifacts of one task that precede every reward: its data, the SFT policy, and samples of that policy."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from alarm.experiment.code import POLICY_CODE, code_fingerprint, library_versions
+from alarm.experiment.generation import Sample, generate, read_samples, write_samples
+from alarm.experiment.progress import Progress
+from alarm.settings import Preset
+from alarm.store import Store
+from alarm.tasks.base import Example, Task
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+class PolicyLab(ABC):
+    """Data, SFT policy and its samples. Each is a folder in the store, built on demand and once, keyed by the settings,
+    data, code and artifacts it depends on."""
+
+    task_name: str
+    task_code: tuple[str, ...]
+    """Sources of this task alone, for `alarm.experiment.code`."""
+
+    def __init__(
+        self,
+        preset: Preset,
+        store: Store,
+        *,
+        data: Path | None = None,
+        device: str = "cpu",
+        progress: Progress | None = None,
+    ) -> None:
+        self.preset = preset
+        self.store = store
+        self.device = device
+        self.progress = progress or Progress(None)
+        self._data = data
+
+    @abstractmethod
+    def write_world(self, directory: Path) -> None:
+        """Write the generated data of scale `tiny` in the task's public format."""
+
+    @abstractmethod
+    def read_task(self, directory: Path) -> Task:
+        """The task over `directory`, generated or real."""
+
+    def corpus_metrics(self, examples: Sequence[Example], responses: Sequence[str]) -> dict[str, Any]:
+        """Metrics of a whole set of responses (BLEU, chrF), each with its signature."""
+        return {}
+
+    @cached_property
+    def task(self) -> Task:
+        if self._data is not None:
+            return self.read_task(self._data)
+        path = self.artifact(
+            "world", POLICY_CODE, {"task": self.task_name, "scale": self.preset.scale}, self.write_world
+        )
+        return self.read_task(path)
+
+    @cached_property
+    def sft(self) -> Path:
+        """The initial policy: a folder `policy` with its tokenizer, and `report.json`."""
+        from alarm.experiment.initial_policy import build_initial_policy
+
+        inputs = self.inputs("policy", "sft") | {"lengths": self.lengths}
+        return self.artifact("sft", POLICY_CODE, inputs, lambda path: build_initial_policy(self, path))
+
+    @property
+    def policy_directory(self) -> Path:
+        return self.sft / "policy"
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The policy's, which the small reward models share."""
+        from transformers import AutoTokenizer
+
+        return AutoTokenizer.from_pretrained(self.policy_directory)
+
+    @cached_property
+    def ppo_examples(self) -> Sequence[Example]:
+        """The prompts that PPO learns from: the last of the train split, or all of it."""
+        train, count = self.task.split("train"), self.preset.ppo.train_prompts
+        if count is None:
+            return train
+        unseen = len(train) - self.preset.reward_models.comparison_prompts
+        if not 0 < count <= unseen:
+            raise ValueError(
+                f"{self.task_name}: train_prompts is {count}, but {unseen} of the train split's {len(train)} prompts "
+                "are left beside the compared ones; choose fewer"
+            )
+        return train[-count:]
+
+    @cached_property
+    def reference_samples(self) -> list[Sample]:
+        """Some samples of the SFT policy for each prompt of PPO, which new responses are set beside."""
+        return self.sft_samples("train", self.ppo_examples, count=self.preset.references.samples)
+
+    @cached_property
+    def reference_golds(self) -> dict[str, list[float]]:
+        """Gold quality of these samples by the prompt's id."""
+        by_id = {example.id: example for example in self.ppo_examples}
+        samples = self.reference_samples
+        golds: dict[str, list[float]] = {}
+        values = self.task.gold([by_id[s.id] for s in samples], [s.response for s in samples])
+        for sample, value in zip(samples, values, strict=True):
+            golds.setdefault(sample.id, []).append(value)
+        return golds
+
+    @cached_property
+    def dev_samples(self) -> list[Sample]:
+        """One sampled response of the SFT policy per dev prompt."""
+        return self.sft_samples("dev", self.dev_examples, count=1)
+
+    @cached_property
+    def sft_dev_golds(self) -> list[float]:
+        """Gold quality of the SFT policy's greedy responses to the dev prompts that runs are evaluated on."""
+        examples = self.task.split("dev")[: self.preset.evaluation.dev_examples]
+        return self.task.gold(examples, [s.response for s in self.sft_samples("dev", examples, count=0)])
+
+    def sft_samples(self, split: str, examples: Sequence[Example], *, count: int) -> list[Sample]:
+        """Responses of the SFT policy: `count` samples per example, or one greedy response where `count` is 0."""
+
+        def build(path: Path) -> None:
+            from alarm.ppo.policy import Policy
+
+            self.progress.start(f"{self.task_name} {split} responses of the SFT policy")
+            policy = Policy.load(self.policy_directory, self.preset.policy, device=self.device)
+            write_samples(path / "samples.jsonl", generate(policy, examples, self.preset, count=count, seed=0))
+
+        inputs = self.inputs("policy", "sft") | {
+            "lengths": self.lengths,
+            "split": split,
+            "examples": hashlib.sha256("\n".join(example.id for example in examples).encode()).hexdigest(),
+            "count": count,
+        }
+        return read_samples(self.artifact("samples", POLICY_CODE, inputs, build) / "samples.jsonl")
+
+    @property
+    def dev_examples(self) -> Sequence[Example]:
+        return self.task.split("dev")[: self.preset.evaluation.selection_examples]
+
+    @property
+    def lengths(self) -> list[int]:
+        return [self.preset.ppo.max_prompt_tokens, self.preset.ppo.max_new_tokens]
+
+    def inputs(self, *concerns: str) -> dict[str, Any]:
+        """The settings of the named concerns, with the data and the device they meet."""
+        settings = self.preset.to_dict()
+        return {"task": self.task_name, "data": self.task.fingerprint, "device": self.device.split(":")[0]} | {
+            concern: settings[concern] for concern in concerns
+        }
+
+    def artifact(
+        self, kind: str, code: tuple[str, ...], inputs: Mapping[str, Any], build: Callable[[Path], None]
+    ) -> Path:
+        """The stored artifact of this kind for these inputs, computed by the named code; built if it is not there."""
+        inputs = {**inputs, "code": code_fingerprint((*code, *self.task_code)), "libraries": library_versions()}
+        return self.store.get(kind, inputs, build)
