@@ -81,8 +81,13 @@ def test_the_margin_is_that_of_trl():
 
 def test_checkpoints_see_the_network_as_it_is_and_disturb_nothing(untrained):
     plain, watched = untrained(), untrained()
-    fit_preferences(plain, PAIRS, settings=SETTINGS)
-    seen, start = {}, weights(watched)
+    seen, start, states_of = {}, weights(watched), {"plain": [], "watched": []}
+
+    def keep(name):
+        states = random.getstate()[1], np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
+        states_of[name].append(states)
+
+    fit_preferences(plain, PAIRS, settings=SETTINGS, on_step=lambda *_: keep("plain"))
 
     def look(step: int) -> None:
         assert not watched.network.training
@@ -90,7 +95,15 @@ def test_checkpoints_see_the_network_as_it_is_and_disturb_nothing(untrained):
         accuracy(watched, PAIRS[:4])
         seen[step] = weights(watched)
 
-    losses = fit_preferences(watched, PAIRS, settings=SETTINGS, checkpoints=[0, 2, 5], on_checkpoint=look)
+    losses = fit_preferences(
+        watched,
+        PAIRS,
+        settings=SETTINGS,
+        checkpoints=[0, 2, 5],
+        on_checkpoint=look,
+        on_step=lambda *_: keep("watched"),
+    )
+    assert states_of["watched"] == states_of["plain"]
     assert list(seen) == [0, 2, 5] and len(losses) == 5
     assert same(weights(plain), weights(watched)) and same(seen[5], weights(watched))
     assert torch.equal(seen[0]["head.weight"], start["head.weight"])
