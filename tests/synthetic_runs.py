@@ -9,12 +9,14 @@ import numpy as np
 
 from alarm.evaluation.win_rates import WinRate
 from alarm.records import (
+    BestOfKRecord,
     Generation,
     RunRecord,
     SelectionRecord,
     SetupRecord,
     run_name,
     sft_generations_path,
+    write_best_of_k,
     write_generations,
     write_record,
     write_selection,
@@ -144,6 +146,8 @@ def extended(record: RunRecord) -> RunRecord:
         history=history,
         metrics={**record.metrics, "dev": {"sft_golds": before}},
         method_settings={"composition": f"baselines.{composition}.compose"},
+        directions={**record.directions, **{f"gold_{part}": True for part in GOLD_PARTS[record.task]}},
+        score_labels={**record.score_labels, **{f"gold_{p}": f"gold {p}" for p in GOLD_PARTS[record.task]}},
     )
 
 
@@ -189,6 +193,35 @@ def write_experiment(results: Path, *, scale: str = "tiny", methods=tuple(EFFECT
         write_shared(results, task, scale)
 
 
+def best_of_k_record(task: str, scale: str = "tiny", prompts: int = 40, pool: int = 64) -> BestOfKRecord:
+    """Win rates that rise with k, fastest for gold, then for the transformed sum."""
+    ks = [2**i for i in range(int(np.log2(pool)) + 1)]
+    common = np.random.default_rng(1).uniform(0.8, 1.2, prompts)
+    selectors = {}
+    for name, gain in {"holistic": 0.3, "raw_sum": 0.4, "log_sigmoid_sum": 0.6, "gold": 1.0}.items():
+        own = common + 0.1 * np.random.default_rng(len(name)).standard_normal(prompts)
+        rise = np.outer(1 - 1 / np.sqrt(ks), gain * own)
+        selectors[name] = {
+            "description": f"the highest {name}",
+            "gold": (0.5 + 0.4 * rise).tolist(),
+            "win_rate": np.clip(50 + 45 * rise, 0, 100).tolist(),
+            **({"all_good": np.clip(0.2 + 0.6 * rise, 0, 1).tolist()} if GOLD_PARTS[task] else {}),
+        }
+    return BestOfKRecord(
+        task=task,
+        scale=scale,
+        pool=pool,
+        split="test",
+        ks=ks,
+        kl=[float(np.log(k) - (k - 1) / k) for k in ks],
+        selectors=selectors,
+        properties=("holistic", *ASPECTS[task][:-1]),
+        gold_name="gold quality",
+        finished="2026-01-02T00:00:00+00:00",
+        environment=ENVIRONMENT,
+    )
+
+
 def write_everything(results: Path, *, scale: str = "tiny", tasks=PAPER_TASK_NAMES, seeds=(1, 2, 3)) -> None:
     """All methods as newer code records them, with combinations of methods and recipes for the first seed."""
     for task in tasks:
@@ -198,3 +231,4 @@ def write_everything(results: Path, *, scale: str = "tiny", tasks=PAPER_TASK_NAM
         for method in COMBINATIONS:
             write_run(results, extended(run(task, method, seeds[0], scale=scale)), parts=GOLD_PARTS[task])
         write_shared(results, task, scale, parts=GOLD_PARTS[task])
+        write_best_of_k(results, best_of_k_record(task, scale))

@@ -202,3 +202,5 @@ def test_records_of_older_code_still_render(tmp_path):
         write_run(tmp_path, run("wmt", method, 1))
     names = {path.name for path in render(tmp_path, "tiny")}
     assert {"grid_wmt.md", "stability_wmt.md"} <= names and "meta_rounds_wmt.md" not in names
+    readme = (tmp_path / "tiny" / "README.md").read_text()
+    assert "wmt: rounds of iterative RLHF" in readme and "wmt: gold quality by property" in readme

@@ -9,7 +9,17 @@ from alarm.evaluation.statistics import bootstrap_mean, bootstrap_win_rate
 from alarm.evaluation.win_rates import outcomes, spread, win_rate
 from alarm.report.captions import origin
 from alarm.report.comparisons import BOOTSTRAP_SEED, correct
-from alarm.report.meta_rounds import ADAPTED, FROZEN, METHODS, Round, common_golds, rounds_of, sft_golds, sft_rates
+from alarm.report.meta_rounds import (
+    ADAPTED,
+    FROZEN,
+    METHODS,
+    Round,
+    common_golds,
+    has_rounds,
+    rounds_of,
+    sft_golds,
+    sft_rates,
+)
 from alarm.report.runs import TaskRuns, mixtures
 from alarm.report.tables import Block, Cell, Table
 from alarm.report.win_tables import GOLD, INTERVALS, missing_runs
@@ -19,8 +29,13 @@ Rounds = dict[str, dict[int, Round]]
 """Method to round number to the round."""
 
 
-def meta_rounds_table(runs: TaskRuns) -> Table:
-    """Per round: gold quality, win rates over SFT and over the frozen control, the model's accuracy and spread."""
+def meta_rounds_table(runs: TaskRuns) -> Table | None:
+    """Per round: gold quality, win rates over SFT and over the frozen control, the model's accuracy and spread.
+
+    None where no run was made in rounds.
+    """
+    if not has_rounds(runs):
+        return None
     rounds = {method: rounds_of(runs, method) for method in METHODS}
     before = sft_golds(runs)
     blocks = [

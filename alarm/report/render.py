@@ -7,11 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from alarm.files import write_atomically
+from alarm.report.all_good_table import all_good_table
 from alarm.report.captions import origin, origin_of, period
 from alarm.report.curves_figure import curve_groups, curves_figure
+from alarm.report.gold_over_kl_figure import gold_over_kl_figure
+from alarm.report.gold_over_kl_table import gold_over_kl_table
 from alarm.report.grid_table import grid_table
+from alarm.report.improvements import improvements_table
+from alarm.report.improvements_figure import improvements_figure
 from alarm.report.mean_tables import gold_table, means_table
-from alarm.report.meta_rounds import has_rounds
 from alarm.report.meta_rounds_figure import meta_rounds_figure
 from alarm.report.meta_rounds_table import meta_rounds_table
 from alarm.report.published import Published
@@ -21,6 +25,24 @@ from alarm.report.selection_tables import figure_stem, selection_table, setup_ta
 from alarm.report.stability_table import stability_table
 from alarm.report.tables import Table
 from alarm.report.win_tables import ablation_table, win_rate_table
+
+EXTENSIONS = {
+    "grid": (grid_table, "runs"),
+    "all_good": (all_good_table, "gold quality by property"),
+    "log_sigmoid": (gold_over_kl_table, "win rates over the SFT policy during training, and best-of-k"),
+    "improvements": (improvements_table, "responses of the SFT policy and of methods with raw or transformed rewards"),
+    "stability": (stability_table, "runs"),
+    "meta_rounds": (meta_rounds_table, "rounds of iterative RLHF"),
+}
+"""How names of tables begin, to what makes them (None where nothing is on record) and what they are made of."""
+EXTENSION_FIGURES = {
+    "log_sigmoid": gold_over_kl_figure,
+    "improvements": improvements_figure,
+    "meta_rounds": meta_rounds_figure,
+}
+"""The same to the figure beside the table."""
+READING_ORDER = ("table", "gold_quality", *EXTENSIONS, "figure")
+"""How names of tables begin, in the order of the page; what is not here comes last."""
 
 
 def render(results: Path | str, scale: str) -> list[Path]:
@@ -37,10 +59,15 @@ def render(results: Path | str, scale: str) -> list[Path]:
     groups = read_runs(results, scale)
     published = Published.read(results)
     tables: list[Table] = []
+    absent: list[str] = []
     for kind in sorted({runs.hardware_kind for runs in groups}):
         of_kind = [runs for runs in groups if runs.hardware_kind == kind]
-        made = [table for runs in of_kind for table in _task_tables(runs, published)]
-        made.append(ablation_table(of_kind, published))
+        made = [ablation_table(of_kind, published)]
+        for runs in of_kind:
+            made += [win_rate_table(runs, published), means_table(runs, published), gold_table(runs)]
+            extensions = {name: make(runs) for name, (make, _) in EXTENSIONS.items()}
+            made += [table for table in extensions.values() if table]
+            absent += [f"{runs.task}: {EXTENSIONS[name][1]}" for name, table in extensions.items() if not table]
         tables += [_named(table, kind) for table in made]
     tasks = {runs.task: runs for runs in groups}
     for runs in tasks.values():
@@ -55,22 +82,10 @@ def render(results: Path | str, scale: str) -> list[Path]:
     for table in tables:
         paths.append(write_atomically(folder / "tables" / f"{table.name}.md", table.markdown()))
         paths.append(write_atomically(folder / "tables" / f"{table.name}.csv", table.csv()))
-    figures = _figures(groups, tasks.values(), published, folder / "figures")
-    readme = _readme(scale, groups, tables, figures)
+    names = {table.name for table in tables}
+    figures = _figures(groups, tasks.values(), names, published, folder / "figures")
+    readme = _readme(scale, groups, tables, figures, absent)
     return [*paths, *figures, write_atomically(folder / "README.md", readme)]
-
-
-def _task_tables(runs: TaskRuns, published: Published) -> list[Table]:
-    tables = [
-        win_rate_table(runs, published),
-        means_table(runs, published),
-        gold_table(runs),
-        grid_table(runs),
-        stability_table(runs),
-    ]
-    if has_rounds(runs):
-        tables.append(meta_rounds_table(runs))
-    return tables
 
 
 def _named(table: Table, kind: str) -> Table:
@@ -78,7 +93,7 @@ def _named(table: Table, kind: str) -> Table:
     return table if kind == "cpu" else replace(table, name=f"{table.name}_gpu", title=f"{table.title} (GPU)")
 
 
-def _figures(groups: Sequence[TaskRuns], tasks, published: Published, folder: Path) -> list[Path]:
+def _figures(groups: Sequence[TaskRuns], tasks, tables: set[str], published: Published, folder: Path) -> list[Path]:
     paths = []
     for runs in tasks:
         if runs.selection:
@@ -90,20 +105,11 @@ def _figures(groups: Sequence[TaskRuns], tasks, published: Published, folder: Pa
         footer = _plain(origin(runs.scale, runs.records))
         for group, methods in curve_groups(runs).items():
             paths.append(curves_figure(runs, methods, folder / f"curves_{runs.task}{group}{suffix}.png", footer))
-        if has_rounds(runs):
-            paths.append(meta_rounds_figure(runs, folder / f"meta_rounds_{runs.task}{suffix}.png", footer))
+        for name, draw in EXTENSION_FIGURES.items():
+            stem = f"{name}_{runs.task}{suffix}"
+            if stem in tables:
+                paths.append(draw(runs, folder / f"{stem}.png", footer))
     return paths
-
-
-READING_ORDER = (
-    "table",
-    "gold_quality",
-    "grid",
-    "stability",
-    "meta_rounds",
-    "figure",
-)
-"""How names of tables begin, in the order of the page: the papers' tables first; what is not here comes last."""
 
 
 def _order(name: str) -> int:
@@ -114,7 +120,9 @@ def _plain(sentences: Sequence[str]) -> str:
     return "\n".join(sentences).replace("`", "")
 
 
-def _readme(scale: str, groups: Sequence[TaskRuns], tables: Sequence[Table], figures: Sequence[Path]) -> str:
+def _readme(
+    scale: str, groups: Sequence[TaskRuns], tables: Sequence[Table], figures: Sequence[Path], absent: Sequence[str]
+) -> str:
     parts = [
         f"# Results at scale `{scale}`",
         f"Made from the records in [records](records) by `python -m alarm tables --scale {scale}`; do not edit. "
@@ -125,6 +133,8 @@ def _readme(scale: str, groups: Sequence[TaskRuns], tables: Sequence[Table], fig
     if failed or warnings:
         lines = [f"- {line}" for line in [*(f"failed run: {line}" for line in failed), *warnings]]
         parts.append("## Attention\n\n" + "\n".join(lines))
+    if absent:
+        parts.append("## Not on record\n\n" + "\n".join(f"- {line}" for line in absent))
     parts += [table.markdown(level=2).rstrip("\n") for table in tables]
     parts.append("## Figures")
     parts += [f"![{path.stem.replace('_', ' ')}](figures/{path.name})" for path in figures]

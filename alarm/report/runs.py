@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,11 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alarm.records import (
+    BestOfKRecord,
     Generation,
     RunRecord,
     SelectionRecord,
     SetupRecord,
+    best_of_k_path,
     generations_of,
+    read_best_of_k,
     read_generations,
     read_records,
     read_selection,
@@ -32,6 +36,11 @@ WITH_RECIPE = "@"
 """Stands between a method and its recipe in the name of a run."""
 LENGTH = "tokens"
 """The response's length in tokens, as a score; the aspect `length` is another, counted in words."""
+GOLD_PART = "gold_"
+"""Begins the names of gold quality by property."""
+ALL_GOOD = "all_good"
+"""100 for a response that gold finds without fault in every property, else 0, as a score."""
+FAULTLESS = 1 - 1e-9
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,7 @@ class TaskRuns:
     records: list[RunRecord]
     selection: SelectionRecord | None = None
     setup: SetupRecord | None = None
+    best_of_k: BestOfKRecord | None = None
     sft: dict[str, Generation] | None = None
     """Greedy test responses of the SFT policy by prompt id."""
     _generations: dict[tuple[str, int], dict[str, Generation]] = field(default_factory=dict)
@@ -114,6 +124,12 @@ class TaskRuns:
                 return record.score_labels[score]
         return score.replace("_", " ")
 
+    @property
+    def gold_parts(self) -> list[str]:
+        """Properties whose gold quality is on record, in its order."""
+        named = [name for record in self.records for name in record.directions if name.startswith(GOLD_PART)]
+        return list(dict.fromkeys(named))
+
     def higher_is_better(self, score: str) -> bool:
         for record in self.records:
             if score in record.directions:
@@ -155,11 +171,11 @@ class TaskRuns:
 
     def sft_scores(self, score: str) -> dict[str, float]:
         """The SFT policy's score of each prompt, empty where its responses are not on record."""
-        return {g.id: _score(g, score) for g in (self.sft or {}).values() if score == LENGTH or score in g.scores}
+        return {g.id: _score(g, score) for g in (self.sft or {}).values() if _has(g, score)}
 
     def _scores(self, run: str, seed: int, score: str) -> dict[str, float]:
         generations = self._generations_of(run, seed).values()
-        return {g.id: _score(g, score) for g in generations if score == LENGTH or score in g.scores}
+        return {g.id: _score(g, score) for g in generations if _has(g, score)}
 
     def _generations_of(self, run: str, seed: int) -> dict[str, Generation]:
         if (run, seed) not in self._generations:
@@ -194,7 +210,7 @@ def mixtures(runs: TaskRuns) -> list[str]:
 
 def _task_runs(results: Path, scale: str, task: str, kind: str, records: Sequence[RunRecord]) -> TaskRuns:
     selection, setup = selection_path(results, scale, task), setup_path(results, scale, task)
-    sft = sft_generations_path(results, scale, task)
+    sft, pool = sft_generations_path(results, scale, task), best_of_k_path(results, scale, task)
     return TaskRuns(
         task,
         scale,
@@ -202,12 +218,28 @@ def _task_runs(results: Path, scale: str, task: str, kind: str, records: Sequenc
         list(records),
         selection=read_selection(selection) if selection.is_file() else None,
         setup=read_setup(setup) if setup.is_file() else None,
+        best_of_k=read_best_of_k(pool) if pool.is_file() else None,
         sft={g.id: g for g in read_generations(sft)} if sft.is_file() else None,
     )
 
 
+def _has(generation: Generation, score: str) -> bool:
+    if score == ALL_GOOD:
+        return bool(_gold_parts(generation))
+    return score == LENGTH or score in generation.scores
+
+
 def _score(generation: Generation, score: str) -> float:
-    return float(generation.length) if score == LENGTH else generation.scores[score]
+    if score == LENGTH:
+        return float(generation.length)
+    if score == ALL_GOOD:
+        parts = _gold_parts(generation)
+        return math.nan if any(map(math.isnan, parts)) else 100.0 * all(part >= FAULTLESS for part in parts)
+    return generation.scores[score]
+
+
+def _gold_parts(generation: Generation) -> list[float]:
+    return [value for name, value in generation.scores.items() if name.startswith(GOLD_PART)]
 
 
 def _sorted(value: object) -> object:

@@ -1,0 +1,56 @@
+"""Distribution over prompts of the change in each property: one panel per property, one step curve per method."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from alarm.report.improvements import METHODS, improvements, properties
+from alarm.report.plotting import pyplot, save
+from alarm.report.runs import TaskRuns
+
+STYLES = {
+    "holistic_only": ("#0072B2", "--"),
+    "log_sigmoid": ("#D55E00", "--"),
+    "raw_sum": ("#0072B2", "-"),
+    "log_sigmoid_sum": ("#D55E00", "-"),
+}
+COLUMNS = 4
+
+
+def improvements_figure(runs: TaskRuns, path: Path, footer: str) -> Path:
+    """Cumulative share of prompts (and seeds) by change over the SFT policy; what lies left of 0 got worse."""
+    scores = [score for score in properties(runs) if any(improvements(runs, m, score) for m in METHODS)]
+    rows = -(-len(scores) // COLUMNS)
+    figure, axes = pyplot().subplots(rows, COLUMNS, figsize=(16, 3.5 * rows + 0.8), layout="constrained", squeeze=False)
+    for axis, score in zip(axes.flat, scores, strict=False):
+        for method in METHODS:
+            change = improvements(runs, method, score)
+            if change is not None:
+                colour, style = STYLES[method]
+                label = f"{method} (n={len(change.seeds)})"
+                axis.ecdf(change.gains.ravel(), color=colour, linestyle=style, linewidth=1.4, label=label)
+        axis.axvline(0, color="black", linewidth=0.8, linestyle=":")
+        axis.set_title(_titled(runs, score), fontsize=10)
+        axis.set_xlabel("change over the SFT policy (right is better)", fontsize=9)
+        axis.grid(alpha=0.25)
+    for axis in axes.flat[len(scores) :]:
+        axis.set_axis_off()
+    for axis in axes[:, 0]:
+        axis.set_ylabel("cumulative share of prompts", fontsize=9)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper right", ncols=4, fontsize=9)
+    figure.suptitle(f"Who improves in {runs.task}: test prompts, greedy", x=0.01, ha="left")
+    return save(figure, path, footer)
+
+
+def _titled(runs: TaskRuns, score: str) -> str:
+    """The score's label, and the shares of prompts that lost and gained under each sum where it is on record."""
+    shares = []
+    for method in METHODS[2:]:
+        change = improvements(runs, method, score)
+        if change is not None:
+            lost, gained = (100 * float(np.mean(part)) for part in (change.gains < 0, change.gains > 0))
+            shares.append(f"{method}: {lost:.0f} % lost, {gained:.0f} % gained")
+    return "\n".join([runs.label(score), *shares])
