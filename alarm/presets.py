@@ -38,7 +38,7 @@ FROM_SCRATCH_PPO = PPOSettings(
     checkpoint_every=8,
 )
 # Ensembles of small models: two of five folds left out, so that every pair is scored by two models that never saw it.
-SMALL_ENSEMBLE = RecipeSettings(ensemble_size=5, ensemble_steps=50, left_out_folds=2)
+SMALL_ENSEMBLE = RecipeSettings(ensemble_size=5, ensemble_steps=50, left_out_folds=2, study_pairs=800)
 
 PRESETS: dict[tuple[str, str], Preset] = {
     ("tiny", "long_form_qa"): Preset(

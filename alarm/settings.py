@@ -87,7 +87,8 @@ class RecipeSettings:
     meta_prompts: int = 32  # of these, prompts per update whose samples' scores are spread
     meta_ascent_rate: float = 1e-2  # eta, of the difference loss
     meta_learning_rate: float = 1e-2  # alpha, of the preference loss
-    study_steps: int = 50  # optimiser steps of every model in the reward-model study, equal for all recipes
+    study_steps: int = 60  # optimiser steps of every model in the reward-model study, equal for all recipes
+    study_pairs: int | None = None  # training comparisons of its curves, so few that noise is memorised; None: all
     study_seeds: tuple[int, ...] = (1, 2, 3)
 
 

@@ -27,9 +27,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--scale", default="tiny", help="tiny (default), small or paper")
     group.addoption("--task", action="append", default=[], help="task to run; may be repeated (default: all)")
     group.addoption("--method", action="append", default=[], help="method to run; may be repeated (default: all)")
+    group.addoption(
+        "--source",
+        action="append",
+        default=[],
+        help="comparisons whose reward models are studied: a task, or at small hh_harmless, wmt22_da; may be repeated",
+    )
     group.addoption("--method-file", action="append", default=[], help="Python file that registers a method of yours")
     group.addoption("--aspect", action="append", default=[], help="aspect to use instead of the selected one")
-    group.addoption("--recipe", action="append", default=[], help="reward-model recipe for the methods; may be repeated")
+    group.addoption("--recipe", action="append", default=[], help="reward-model recipe of the methods; may be repeated")
     group.addoption(
         "--grid-seeds",
         type=int,
@@ -70,22 +76,35 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("run_spec", session.specs, ids=str)
     if "task_name" in metafunc.fixturenames:
         metafunc.parametrize("task_name", session.tasks)
+    if "pool_task" in metafunc.fixturenames:
+        metafunc.parametrize("pool_task", session.pools)
+    if "study_part" in metafunc.fixturenames:
+        plan = [(source, part) for source in session.sources for part in session.study_parts(source)]
+        metafunc.parametrize("study_part", plan, ids=[f"{source}-{part}" for source, part in plan])
+    if "study_source" in metafunc.fixturenames:
+        metafunc.parametrize("study_source", session.sources)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let every worker begin with another task's setup, so that none waits for what another is building.
 
     xdist hands each worker two tests at first: a task's setup and one of its runs. The other runs follow, those of the
-    task whose setup is the shortest (the last named) first.
+    task whose setup is the shortest (the last named) first, and then what reads finished runs.
     """
+    order = ("test_setup", "test_run", "test_best_of_k", "test_part", "test_study")
+    items.sort(key=lambda item: order.index(item.originalname) if item.originalname in order else len(order))
     by_task: dict[str, list[pytest.Item]] = {}
+    others = []
     for item in items:
         parameters = item.callspec.params if hasattr(item, "callspec") else {}
-        task = parameters.get("task_name") or getattr(parameters.get("run_spec"), "task", "")
-        by_task.setdefault(task, []).append(item)
+        if item.originalname in order[:2]:
+            task = parameters.get("task_name") or parameters["run_spec"].task
+            by_task.setdefault(task, []).append(item)
+        else:
+            others.append(item)
     first = [item for group in by_task.values() for item in group[:2]]
     rest = [item for group in reversed(by_task.values()) for item in group[2:]]
-    items[:] = first + rest
+    items[:] = first + rest + others
 
 
 @pytest.fixture

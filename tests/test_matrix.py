@@ -9,17 +9,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import baselines  # noqa: F401  registers the baselines
-from alarm.experiment.matrix import RunSpec, run_matrix
+from alarm.experiment.matrix import GRID_METHODS, GRID_RECIPES, RunSpec, run_matrix
 from alarm.methods import METHODS, Method
 from alarm.presets import TASK_NAMES
 from alarm.tasks.catalog import TASKS
 
-METHOD_NAMES = {"holistic_only", "aspect_only", "weighted_sum", "alarm", "alarm_as_released"}
+METHOD_NAMES = {
+    "holistic_only",
+    "aspect_only",
+    "weighted_sum",
+    "alarm",
+    "alarm_as_released",
+    "log_sigmoid",
+    "log_sigmoid_sum",
+    "raw_sum",
+    "denoised_rm",
+    "meta_rm",
+}
 
 
 def test_by_default_every_method_and_seed_and_alarm_with_each_aspect(known_methods):
     specs = run_matrix("tiny")
-    assert len(specs) == len(set(specs)) == len(set(map(str, specs))) == 2 * 3 * (5 + 4)
+    assert len(specs) == len(set(specs)) == len(set(map(str, specs))) == 2 * 3 * (10 + 4)
     for task in TASK_NAMES:
         of_task = [spec for spec in specs if spec.task == task]
         selected = {spec.method for spec in of_task if spec.aspect is None}
@@ -28,6 +39,28 @@ def test_by_default_every_method_and_seed_and_alarm_with_each_aspect(known_metho
         assert {spec.method for spec in ablated} == {"alarm"}
         assert [spec.aspect for spec in ablated if spec.seed == 1] == list(TASKS[task].aspects)
         assert set(Counter(spec.name for spec in of_task).values()) == {3}
+
+
+def test_the_grid_adds_each_missing_pair_of_composition_and_recipe_once(known_methods):
+    specs = run_matrix("tiny", grid_seeds=1)
+    further = {spec.method for spec in specs if "@" in spec.method}
+    assert {spec.seed for spec in specs if "@" in spec.method} == {1}
+    pairs = {(method, recipe) for method in GRID_METHODS for recipe in GRID_RECIPES}
+    # Two cells have names of their own.
+    named = {("holistic_only", "soft_label_margin"), ("holistic_only", "meta")}
+    assert further == {f"{method}@{recipe}" for method, recipe in pairs - named}
+    for task in TASK_NAMES:
+        assert sum(spec.task == task and "@" in spec.method for spec in specs) == len(further)
+    assert not any("@" in spec.method for spec in run_matrix("tiny", methods=["alarm"], grid_seeds=3))
+
+
+def test_a_recipe_goes_with_every_chosen_method_and_its_own_changes_no_name():
+    specs = run_matrix("tiny", tasks=["wmt"], methods=["alarm", "meta_rm"], recipes=["meta", "plain"], seeds=[1])
+    assert [spec.method for spec in specs] == ["alarm@meta", "alarm", "meta_rm", "meta_rm@plain"]
+    with pytest.raises(ValueError, match="unknown reward-model recipe 'swaf'. Did you mean 'swav'"):
+        run_matrix("tiny", recipes=["swaf"])
+    with pytest.raises(ValueError, match="grid seeds must be 0 or more"):
+        run_matrix("tiny", grid_seeds=-1)
 
 
 def test_scale_small_runs_the_tasks_that_have_a_preset():

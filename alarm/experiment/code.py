@@ -42,6 +42,7 @@ RUN_CODE = (
     "experiment/rounds.py",
     "experiment/run.py",
 )
+STUDY_CODE = (*RUN_CODE, "experiment/reward_study.py")
 """Per stage, the sources below `alarm/` that can change its artifacts: editing one rebuilds these and no others.
 A lab adds its task's own (`Lab.task_code`)."""
 

@@ -24,6 +24,7 @@ from alarm.scorers.base import Scorer
 from alarm.settings import RewardModelSettings
 
 if TYPE_CHECKING:
+    from alarm.reward_modeling.validation import ComparisonSource
     from alarm.scorers.reader import Reader
 
 LABS: Registry[type[Lab]] = Registry("task")
@@ -168,10 +169,38 @@ class Lab(PolicyLab):
 
         def build(path: Path) -> None:
             self.progress.start(f"{self.task_name} preference strength, {way.replace('_', ' ')}")
-            write_json(path / "strength.json", study_strength(self.comparison_source, way, **self.study_settings))
+            strength = study_strength(
+                self.comparison_source(),
+                way,
+                settings=self.preset.reward_models,
+                recipes=self.preset.recipes,
+                device=self.device,
+                on_step=lambda step, total, loss: self.progress.step(step, total, loss=loss),
+            )
+            write_json(path / "strength.json", strength)
 
         inputs = self._reward_inputs() | self.inputs("recipes") | {"way": way}
         return read_json(self.artifact("strength", REWARD_CODE, inputs, build) / "strength.json")
+
+    def comparison_source(self, comparisons: Path | None = None) -> ComparisonSource:
+        """The holistic comparisons, or others of `noisy_comparisons`, with the model that is trained on them.
+
+        What is true of them is left out: nothing that trains may read it.
+        """
+        from alarm.reward_modeling.validation import ComparisonSource
+
+        directory = comparisons or self.comparisons
+        report = read_json(directory / "report.json")
+        train, held_out = self.read_preferences(directory)
+        shown = ("prompts", "error_rate", "temperature")
+        return ComparisonSource(
+            name=self.task_name,
+            scale=self.preset.scale,
+            train=train,
+            held_out=held_out,
+            make_reader=self.untrained_reader,
+            facts={name: report[name] for name in shown},
+        )
 
     def holistic(self, recipe: str = "plain") -> Scorer:
         """The holistic reward model of a recipe; that of an iterative one as it is before the first round."""

@@ -99,12 +99,12 @@ def run_matrix(
 
 def grid_methods() -> list[str]:
     """The grid's further cells by name: compositions with a recipe that no registered method stands for already."""
-    registered = {(method.compose, method.recipe) for method in METHODS.values()}
+    registered = {(method.compose, method.properties, method.recipe) for method in METHODS.values()}
     return [
         with_recipe(name, recipe)
         for name in GRID_METHODS
         for recipe in GRID_RECIPES
-        if (METHODS[name].compose, recipe) not in registered
+        if (METHODS[name].compose, METHODS[name].properties, recipe) not in registered
     ]
 
 

@@ -280,7 +280,8 @@ class Run:
             method_settings={
                 "source": method_source(self.method),
                 "description": self.method.description,
-                "composition": f"{self.method.compose.__module__}.{self.method.compose.__qualname__}",
+                "composition": f"{self.method.compose.__module__}.{self.method.compose.__qualname__}, "
+                f"{self.method.properties} properties",
                 "released_defects": self.method.released_defects,
                 "reward_model": lab.holistic(self.method.recipe).version,
                 "constants": {name: constants.to_dict() for name, constants in lab.constants.items()},

@@ -7,15 +7,21 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from alarm.experiment.matrix import RunSpec, run_matrix
 from alarm.methods import load_method_file
-from alarm.presets import preset
+from alarm.presets import TASK_NAMES, preset
+from alarm.registry import UnknownNameError, unknown_name
 from alarm.settings import Preset
+
+if TYPE_CHECKING:
+    from alarm.experiment.reward_study import RewardStudy, StudyPart
 
 GRID_SEEDS = {"tiny": 1}
 """How many seeds the grid's further cells run with by default, 0 at other scales: they are most of its runs."""
+SWEPT_SOURCE = ("tiny", "wmt")
+"""Scale and task whose study is repeated at other shares of wrong labels; its models are the cheapest to train."""
 
 
 class Session:
@@ -35,6 +41,7 @@ class Session:
         method_files: tuple[str, ...] = (),
         aspects: tuple[str, ...] = (),
         recipes: tuple[str, ...] = (),
+        sources: tuple[str, ...] = (),
         seeds: tuple[int, ...] = (1, 2, 3),
         grid_seeds: int | None = None,
         device: str = "cpu",
@@ -53,18 +60,28 @@ class Session:
         self.device = check_device(device)
         if grid_seeds is None:
             grid_seeds = GRID_SEEDS.get(scale, 0)
-        self.specs: list[RunSpec] = run_matrix(
+        specs = run_matrix(
             scale, tasks=tasks, methods=methods, aspects=aspects, recipes=recipes, seeds=seeds, grid_seeds=grid_seeds
         )
-        self.tasks = list(dict.fromkeys(spec.task for spec in self.specs))
-        self.token = token or uuid.uuid4().hex
+        self.seeds = seeds
         self.data = check_data(scale, data)
+        restricted = bool(methods or aspects or recipes)
+        of_specs = list(dict.fromkeys(spec.task for spec in specs))
+        self.sources = self._check_sources(sources, [] if restricted else of_specs)
+        studies_only = bool(sources) and not (tasks or restricted)
+        self.specs: list[RunSpec] = [] if studies_only else specs
+        self.tasks = [] if studies_only else of_specs
+        """Tasks whose shared artifacts are published and whose runs are made."""
+        self.pools = [] if restricted else self.tasks
+        """Tasks with best-of-k."""
+        self.token = token or uuid.uuid4().hex
         self.grammar_checker = check_grammar_checker(grammar_checker)
         from alarm.store import Store
 
         self.store = Store(store, fresh_token=self.token if fresh else None)
         self.progress_folder = self.store.root / "progress" / self.token
         self._labs: dict[str, Any] = {}
+        self._studies: dict[str, RewardStudy] = {}
 
     @classmethod
     def from_options(cls, option: Any, worker_input: Mapping[str, Any] | None) -> Session:
@@ -81,6 +98,7 @@ class Session:
             method_files=tuple(option.method_file),
             aspects=tuple(option.aspect),
             recipes=tuple(option.recipe),
+            sources=tuple(option.source),
             seeds=seeds,
             grid_seeds=option.grid_seeds,
             device=option.device,
@@ -105,6 +123,46 @@ class Session:
                 progress=Progress(self.progress_folder),
             )
         return self._labs[task]
+
+    def study_parts(self, source: str) -> list[StudyPart]:
+        """The trainings of a source's reward-model study; nothing is read or built to tell them."""
+        from alarm.experiment.reward_study import study_parts
+        from alarm.experiment.sources import SOURCES
+
+        recipes = preset(self.scale, source).recipes if source in TASK_NAMES else SOURCES[source].recipes
+        return study_parts(recipes, sweep=(self.scale, source) == SWEPT_SOURCE)
+
+    def study(self, source: str) -> RewardStudy:
+        """The reward-model study of a task's comparisons, or of a data set's."""
+        from alarm.experiment.progress import Progress
+        from alarm.experiment.reward_study import data_study, task_study
+
+        if source not in self._studies:
+            self._studies[source] = (
+                task_study(self.lab(source), shifted_seeds=self.seeds, sweep=(self.scale, source) == SWEPT_SOURCE)
+                if source in TASK_NAMES
+                else data_study(
+                    source,
+                    self.scale,
+                    self.data,
+                    self.store,
+                    progress=Progress(self.progress_folder),
+                    device=self.device,
+                )
+            )
+        return self._studies[source]
+
+    def _check_sources(self, asked: tuple[str, ...], tasks: list[str]) -> list[str]:
+        """The sources of comparisons to study: those asked for, else the tasks'."""
+        from alarm.experiment.sources import SOURCES
+
+        known = [*TASK_NAMES, *(SOURCES if self.scale != "tiny" else ())]
+        for name in asked:
+            if name not in known:
+                raise UnknownNameError(unknown_name(f"source of comparisons at scale {self.scale}", name, known))
+            if name in TASK_NAMES:
+                preset(self.scale, name)
+        return list(dict.fromkeys(asked)) or tasks
 
     def _preset(self, task: str) -> Preset:
         settings = preset(self.scale, task)
