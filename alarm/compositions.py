@@ -10,8 +10,12 @@ Values of `aspect` outside the mask are ignored.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
+
+from alarm.transforms import log_sigmoid_centered
 
 
 def holistic_rewards(holistic: Tensor, response_mask: Tensor, *, holistic_weight: float) -> Tensor:
@@ -65,6 +69,43 @@ def hierarchical_rewards(
     return dense + holistic_rewards(holistic, response_mask, holistic_weight=holistic_weight)
 
 
+def log_sigmoid_sum_rewards(
+    rewards: Mapping[str, Tensor], references: Mapping[str, Tensor], response_mask: Tensor, *, weight: float
+) -> Tensor:
+    """`w (sum_i log sigma(r_i - r_ref,i)) e_n`: the log-probability that a response is good in every property i.
+
+    If properties are judged independently, this is `w log prod_i p(good_i)`: a logical AND. One bad property cannot be
+    made up for by others, since what they can add is bounded.
+
+    Args:
+        rewards: r_i of each property i by name, [B] each, in log-odds.
+        references: r_ref,i of the same properties, [B] each, in the same units.
+        weight: w, positive; it sets the exchange rate against the KL penalty.
+    Raises:
+        ValueError: no property, or properties of rewards and references differ.
+    Source: arXiv:2402.00742, section 4, aggregation of transformed rewards.
+    """
+    _check_properties(rewards, references, response_mask)
+    total = sum(log_sigmoid_centered(rewards[name], references[name]) for name in rewards)
+    return holistic_rewards(total, response_mask, holistic_weight=weight)
+
+
+def raw_sum_rewards(
+    rewards: Mapping[str, Tensor], references: Mapping[str, Tensor], response_mask: Tensor, *, weight: float
+) -> Tensor:
+    """`w (sum_i (r_i - r_ref,i)) e_n`: `log_sigmoid_sum_rewards` without the transformation, its control.
+
+    The references shift a prompt's rewards and change no preference; they keep the sum near 0 for an average response.
+
+    Arguments and errors are those of `log_sigmoid_sum_rewards`.
+
+    Source: arXiv:2402.00742, section 5 (baseline "sum of raw rewards").
+    """
+    _check_properties(rewards, references, response_mask)
+    total = sum(rewards[name] - references[name] for name in rewards)
+    return holistic_rewards(total, response_mask, holistic_weight=weight)
+
+
 def last_token(response_mask: Tensor) -> Tensor:
     """e_n: [B, T] boolean, True on the last real token of each row; a row without real tokens is all False."""
     following = torch.nn.functional.pad(response_mask[:, 1:], (0, 1), value=False)
@@ -86,6 +127,19 @@ def _check(holistic: Tensor | None, aspect: Tensor | None, response_mask: Tensor
         if aspect.shape != response_mask.shape:
             raise ValueError(f"aspect must be {tuple(response_mask.shape)} like the mask, got {tuple(aspect.shape)}")
         _check_finite("aspect", torch.where(response_mask, aspect, 0.0))
+
+
+def _check_properties(rewards: Mapping[str, Tensor], references: Mapping[str, Tensor], response_mask: Tensor) -> None:
+    if not rewards or set(rewards) != set(references):
+        raise ValueError(
+            f"a sum over properties needs at least one, each with a reference; got rewards of {sorted(rewards)} and "
+            f"references of {sorted(references)}"
+        )
+    for kind, columns in (("reward", rewards), ("reference", references)):
+        for name, values in columns.items():
+            if values.shape != response_mask.shape[:1]:
+                raise ValueError(f"{kind} of {name} must be [{len(response_mask)}], got {tuple(values.shape)}")
+            _check_finite(name if kind == "reward" else f"{name} reference", values.unsqueeze(1))
 
 
 def _check_finite(name: str, scores: Tensor) -> None:

@@ -9,15 +9,15 @@ import functools
 import hashlib
 import importlib.util
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from alarm.compositions import hierarchical_rewards
-from alarm.registry import Registry
+from alarm.registry import Registry, unknown_name
 from alarm.reward_modeling.recipes import RECIPES
 from alarm.transforms import sigmoid_shape
 
@@ -35,6 +35,15 @@ class RewardInputs:
     holistic_weight: float
     aspect_weight: float
     threshold: float
+    properties: Mapping[str, Tensor] = field(default_factory=dict)
+    """[B] each, reward of every property that the method asks for, in log-odds: see `alarm.references`. `holistic` is
+    the raw Bradley-Terry reward, not its z-value. Empty for a method that asks for none."""
+    references: Mapping[str, Tensor] = field(default_factory=dict)
+    """[B] each, reference level of every one of these properties for the response's prompt, in the same units."""
+
+
+PROPERTIES = ("none", "holistic", "all")
+"""What a method may ask for: no property rewards, the holistic one, or it and every `Task.properties`."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +59,8 @@ class Method:
     """The aspect to use; None takes the proactively selected one."""
     recipe: str = "plain"
     """How the holistic reward model is trained."""
+    properties: str = "none"
+    """Which property rewards and reference levels `compose` reads, one of `PROPERTIES`."""
     released_defects: bool = False
     """Reproduce the released code's score placement and loss mask (see `alarm.ppo.released`)."""
 
@@ -61,9 +72,11 @@ def register_method(method: Method) -> Method:
     """Make a method known by its name; returns it.
 
     Raises:
-        ValueError: another method has that name, or its recipe is unknown.
+        ValueError: another method has that name, or its recipe or what it asks for is unknown.
     """
     RECIPES[method.recipe]
+    if method.properties not in PROPERTIES:
+        raise ValueError(unknown_name("choice of properties", method.properties, PROPERTIES))
     return METHODS.add(method.name, method)
 
 
@@ -89,12 +102,22 @@ def with_recipe(name: str, recipe: str | None) -> str:
 def contributions(method: Method, inputs: RewardInputs) -> dict[str, Tensor]:
     """The optimised reward `total` split into what the holistic score gives alone and what the aspect adds.
 
-    The two parts sum to the total for any composition: the aspect's part is what is lost when the aspect is silenced.
+    The two parts sum to the total for any composition: the aspect's part is what is lost when the aspect, and every
+    property besides the holistic one, is silenced.
     """
     total = method.compose(inputs)
-    silent = RewardInputs(**{**vars(inputs), "aspect": torch.zeros_like(inputs.aspect)})
+    silent = replace(
+        inputs,
+        aspect=torch.zeros_like(inputs.aspect),
+        properties=_holistic_alone(inputs.properties),
+        references=_holistic_alone(inputs.references),
+    )
     holistic = method.compose(silent)
     return {"total": total, "holistic": holistic, "aspect": total - holistic}
+
+
+def _holistic_alone(columns: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: values for name, values in columns.items() if name == "holistic"}
 
 
 def load_method_file(path: str | Path) -> list[str]:

@@ -1,5 +1,23 @@
 """The methods ALaRM is compared with, one short file each. Copy one to start a new method."""
 
-from baselines import aspect_only, denoised_rm, holistic_only, meta_rm, weighted_sum
+from baselines import (
+    aspect_only,
+    denoised_rm,
+    holistic_only,
+    log_sigmoid,
+    log_sigmoid_sum,
+    meta_rm,
+    raw_sum,
+    weighted_sum,
+)
 
-__all__ = ["aspect_only", "denoised_rm", "holistic_only", "meta_rm", "weighted_sum"]
+__all__ = [
+    "aspect_only",
+    "denoised_rm",
+    "holistic_only",
+    "log_sigmoid",
+    "log_sigmoid_sum",
+    "meta_rm",
+    "raw_sum",
+    "weighted_sum",
+]

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from alarm.compositions import last_token
 from alarm.experiment.constants import Constants
+from alarm.experiment.reference_levels import ReferenceLevels, score_distinct
 from alarm.methods import Method, RewardInputs, contributions
 from alarm.ppo.released import released_placement
 from alarm.scorers.base import Score, Scorer
@@ -31,7 +32,8 @@ class Rewards:
     composed: Tensor
     """[B, T], rewards where the method means them to be; `per_token` differs only under released defects."""
     metrics: dict[str, float]
-    """Means over the batch: every component raw, transformed and weighted."""
+    """Means over the batch: every component raw, transformed and weighted; also `holistic_sd`, the standard deviation
+    of the z-normalised holistic reward, and for each property read the share of responses above its reference."""
 
 
 class RewardFunction:
@@ -44,7 +46,24 @@ class RewardFunction:
         holistic: Scorer,
         aspect: Scorer,
         constants: Mapping[str, Constants],
+        *,
+        properties: Mapping[str, Scorer] | None = None,
+        references: ReferenceLevels | None = None,
     ) -> None:
+        """`properties` are the scorers that a method which asks for properties reads, `references` their levels.
+
+        Raises:
+            ValueError: the method asks for properties and does not get them, each with its levels.
+        """
+        properties = dict(properties or {}) if method.properties != "none" else {}
+        if method.properties != "none" and (
+            not properties or references is None or not set(properties) <= set(references.properties)
+        ):
+            raise ValueError(
+                f"method {method.name} reads rewards of properties; give it their scorers and their reference levels"
+            )
+        self.properties = properties
+        self.references = references
         self.method = method
         self.settings = settings
         self.holistic_scorer = holistic
@@ -64,6 +83,7 @@ class RewardFunction:
         holistic = z_normalize(torch.tensor(raw), mean=constants.mean, std=constants.std)
         scores = self.aspect_scorer.score(prompts, responses)
         aspect = self._aspect(scores, offsets, response_mask)
+        properties, references = self._properties(prompts, responses, raw, [score.value for score in scores])
         inputs = RewardInputs(
             holistic=holistic,
             aspect=aspect,
@@ -71,6 +91,8 @@ class RewardFunction:
             holistic_weight=self.settings.holistic_weight,
             aspect_weight=self.settings.aspect_weight,
             threshold=self.settings.threshold,
+            properties=properties,
+            references=references,
         )
         parts = contributions(self.method, inputs)
         short = response_mask.sum(dim=1) <= self.settings.too_short_tokens
@@ -88,6 +110,7 @@ class RewardFunction:
             "lost_to_placement": _mean_total(per_token) - _mean_total(composed),
             "holistic_raw": sum(raw) / len(raw),
             "holistic": holistic.mean().item(),
+            "holistic_sd": holistic.std(correction=0).item(),
             "holistic_weighted": _mean_total(components["holistic"]),
             "aspect_raw": sum(score.value for score in scores) / len(scores),
             "aspect_transformed": _mean_total(aspect),
@@ -96,7 +119,25 @@ class RewardFunction:
             "degenerate_share": short.float().mean().item(),
             "above_threshold": (holistic >= self.settings.threshold).float().mean().item(),
         }
+        for name, reward in properties.items():
+            metrics[f"above_reference_{name}"] = (reward > references[name]).float().mean().item()
         return Rewards(per_token, holistic, components, composed, metrics)
+
+    def _properties(
+        self, prompts: Sequence[str], responses: Sequence[str], holistic: list[float], aspect: list[float]
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Rewards and reference levels of the properties, [B] each; the values given are not computed again."""
+        rewards, levels = {}, {}
+        for name, scorer in self.properties.items():
+            if scorer is self.holistic_scorer:
+                values = holistic
+            elif scorer is self.aspect_scorer:
+                values = aspect
+            else:
+                values = score_distinct(scorer, prompts, responses)
+            rewards[name] = self.references.rewards(name, values)
+            levels[name] = self.references.levels(name, prompts)
+        return rewards, levels
 
     def _aspect(self, scores: list[Score], offsets, response_mask: Tensor) -> Tensor:
         """The aspect's transformed values [B, T], zero where it is silent."""

@@ -190,15 +190,15 @@ class Run:
         lab = self.lab
         asked = {"none": (), "holistic": ("holistic",), "all": ("holistic", *lab.task.properties)}
         scorers = {"holistic": model.scorer, **lab.scorers}
-        names = asked[self.method.properties]
+        properties = {name: scorers[name] for name in asked[self.method.properties]}
         return RewardFunction(
             self.method,
             lab.preset.reward,
             model.scorer,
             lab.scorers[self.aspect],
             {**lab.constants, "holistic": model.constants},
-            properties={name: scorers[name] for name in names},
-            references=reference_levels(lab, model.scorer) if names else None,
+            properties=properties,
+            references=reference_levels(lab, properties),
         )
 
     def _dev_golds(self, policy: Policy) -> list[float]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from alarm.tasks.base import SPLITS, Example, Task
 from alarm.tasks.qa_feedback import read_questions
-from alarm.tasks.worlds.qa_facts import gold_quality
+from alarm.tasks.worlds.qa_facts import gold_quality, quality
 
 _FILES = {"sft": "train_1k", "train": "train", "dev": "dev", "test": "test"}
 _ENDINGS = (".json", ".json.gz", ".jsonl", ".jsonl.gz")
@@ -26,6 +26,7 @@ class LongFormQA(Task):
     name = "long_form_qa"
     description = "long-form question answering in QA-Feedback's format"
     aspects = ("factuality", "relevance", "completeness", "length")
+    properties = ("factuality", "relevance", "completeness")
     gold_name = "gold answer quality"
 
     def __init__(self, directory: Path | str) -> None:
@@ -54,6 +55,14 @@ class LongFormQA(Task):
             gold_quality(example.reference, example.fields["passages"], response)
             for example, response in zip(examples, responses, strict=True)
         ]
+
+    def gold_parts(self, examples: Sequence[Example], responses: Sequence[str]) -> dict[str, list[float]]:
+        """Gold factuality, relevance and completeness in [0, 1], 1 without fault; raises as `gold`."""
+        qualities = [
+            quality(example.reference, example.fields["passages"], response)
+            for example, response in zip(examples, responses, strict=True)
+        ]
+        return {name: [getattr(q, name) for q in qualities] for name in self.properties}
 
     @cached_property
     def fingerprint(self) -> str:

@@ -39,6 +39,7 @@ class WMT(Task):
     name = "wmt"
     description = "translation into English, in the parallel line files of WMT"
     aspects = ("grammar", "confidence", "readability", "length")
+    properties = ("grammar", "confidence")
 
     def __init__(
         self,
@@ -90,6 +91,18 @@ class WMT(Task):
         from alarm.tasks.worlds.caption_quality import gold_quality
 
         return [gold_quality(example.reference, text) for example, text in zip(examples, responses, strict=True)]
+
+    def gold_parts(self, examples: Sequence[Example], responses: Sequence[str]) -> dict[str, list[float]]:
+        """Gold adequacy and fluency in [0, 1], 1 without fault; nothing where gold is chrF, which has no parts.
+
+        Raises as `gold`.
+        """
+        if self.gold_kind == "chrf":
+            return {}
+        from alarm.tasks.worlds.caption_quality import quality
+
+        qualities = [quality(example.reference, text) for example, text in zip(examples, responses, strict=True)]
+        return {name: [getattr(q, name) for q in qualities] for name in ("adequacy", "fluency")}
 
     @cached_property
     def fingerprint(self) -> str:
