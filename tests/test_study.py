@@ -259,18 +259,18 @@ def test_a_decile_of_wrong_labels_teaches_the_wrong_order(source):
 
 @pytest.fixture
 def untrained(monkeypatch) -> list[dict]:
-    """Parts of a study without any training: the arguments of every fit, each of which is right half the time.
+    """Parts of a study without any training: the arguments of every fit, whose accuracy is 0.5, 0.6, ... in turn.
 
-    The ensemble's strength is the truth in sample, its negative cross-fitted.
+    The strength of all pairs is 1 in sample; cross-fitted it is -1, -2, ...
     """
     fits: list[dict] = []
 
     def fit_and_validate(source, pairs, seed, *, checkpoints, **arguments):
         fits.append({"source": source, "pairs": pairs, "seed": seed, "checkpoints": checkpoints} | arguments)
-        return [dict.fromkeys(validation_sets(source), 0.5)] * len(checkpoints), 1.0
+        return [dict.fromkeys(validation_sets(source), 0.5 + i / 10) for i in range(len(checkpoints))], 1.0
 
     def train(pairs, make_reader, *, cross_fitted, **_):
-        mean = np.array([-1.0 if cross_fitted else 1.0] * len(pairs))
+        mean = -1.0 - np.arange(len(pairs)) if cross_fitted else np.ones(len(pairs))
         return Strength(mean, np.full(len(pairs), np.nan if cross_fitted else 0.5), np.full(len(pairs), 3))
 
     monkeypatch.setattr(study, "_fit_and_validate", fit_and_validate)
@@ -286,9 +286,9 @@ def test_a_sweep_measures_strength_at_its_own_noise(source, untrained):
         "wrong_label_share": source.wrong_label_share,
         "recipe": "plain",
         "seed": 7,
-        "accuracy": {"noisy": 0.5, "gold": 0.5, "agreeing": 0.5, "shifted": 0.5},
+        "accuracy": {"noisy": 0.7, "gold": 0.7, "agreeing": 0.7, "shifted": 0.7},  # the last of three
     }
-    assert [fit["margins"] for fit in untrained[4:6]] == [[-1.0] * 120] * 2
+    assert [fit["margins"] for fit in untrained[4:6]] == [[-1.0 - i for i in range(120)]] * 2
     assert {row["seed"] for row in study_sweep(source, 0.4, **COMMON)["rows"]} == {1}
 
 
@@ -306,8 +306,8 @@ def test_a_whole_study_becomes_a_record(source, untrained, tmp_path):
     assert record.strength["cross_fitted"]["sd"] == [None] * 120
     assert record.wrong == source.wrong and record.seconds >= 16 + 10 + 10
     assert {fit["recipes"].contrastive_target for fit in untrained if fit.get("contrastive")} == {"pair", "difference"}
-    assert all(min(fit["margins"]) == -1.0 for fit in untrained if fit.get("margins"))
-    assert [pair for fit in untrained[16:26] for pair in fit["pairs"]] == source.train
+    assert untrained[4]["margins"] == record.strength["cross_fitted"]["mean"] == [-1.0 - i for i in range(120)]
+    assert [pair for fit in untrained[25:15:-1] for pair in fit["pairs"]] == source.train
     path = write_reward_models(tmp_path, record)
     assert read_reward_models(path) == record
 
