@@ -57,7 +57,7 @@ def test_the_grid_adds_each_missing_pair_of_composition_and_recipe_once(known_me
 def test_a_recipe_goes_with_every_chosen_method_and_its_own_changes_no_name():
     specs = run_matrix("tiny", tasks=["wmt"], methods=["alarm", "meta_rm"], recipes=["meta", "plain"], seeds=[1])
     assert [spec.method for spec in specs] == ["alarm@meta", "alarm", "meta_rm", "meta_rm@plain"]
-    with pytest.raises(ValueError, match="unknown reward-model recipe 'swaf'. Did you mean 'swav'"):
+    with pytest.raises(ValueError, match=r"unknown reward-model recipe 'swaf'\. Did you mean 'swav'"):
         run_matrix("tiny", recipes=["swaf"])
     with pytest.raises(ValueError, match="grid seeds must be 0 or more"):
         run_matrix("tiny", grid_seeds=-1)

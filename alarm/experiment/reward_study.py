@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alarm.environment import environment
-from alarm.experiment.code import STUDY_CODE
+from alarm.experiment.code import STUDY_CODE, code_fingerprint, library_versions
 from alarm.experiment.matrix import RunSpec
 from alarm.experiment.rounds import gold_comparisons
-from alarm.files import read_json, write_json
+from alarm.experiment.sources import SOURCES
+from alarm.files import read_json, sha256_of, write_json
 from alarm.records import RewardModelRecord
 from alarm.reward_modeling.study import (
     DECILES,
@@ -31,7 +32,10 @@ if TYPE_CHECKING:
     from alarm.experiment.lab import Lab
     from alarm.experiment.progress import Progress
     from alarm.settings import RecipeSettings, RewardModelSettings
+    from alarm.store import Store
 
+SOURCE_CODE = ("experiment/sources.py", "text/chrf.py")
+"""What the data sets' studies depend on besides."""
 SHIFTED_METHOD = "holistic_only"
 """The method whose trained policy writes the shifted pairs."""
 SHARP = 1e-3
@@ -178,6 +182,39 @@ def task_study(lab: Lab, *, shifted_seeds: Sequence[int], sweep: bool) -> Reward
         device=lab.device,
         strength=lab.strengths,
         relabel=relabel if sweep else None,
+    )
+
+
+def data_study(name: str, data: Path, store: Store, *, progress: Progress, device: str = "cpu") -> RewardStudy:
+    """The study of a data set's comparisons (`alarm.experiment.sources`).
+
+    Raises:
+        ValueError: an unknown data set, or a file that is not in the folder of real data.
+    """
+    entry = SOURCES[name]
+    missing = [file for file in entry.files if not (data / file).is_file()]
+    if missing:
+        raise ValueError(f"the study of {name} reads {', '.join(missing)}, which --data {data} lacks")
+
+    def artifact(kind: str, code: tuple[str, ...], inputs: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
+        inputs = {**inputs, "code": code_fingerprint((*code, *SOURCE_CODE)), "libraries": library_versions()}
+        return store.get(kind, inputs, build)
+
+    return RewardStudy(
+        lambda: entry.source(data),
+        settings=entry.settings,
+        recipes=entry.recipes,
+        artifact=artifact,
+        inputs={
+            "source": name,
+            "files": {file: sha256_of(data / file) for file in entry.files},
+            "model": asdict(entry.model),
+            "reward_models": asdict(entry.settings),
+            "recipes": asdict(entry.recipes),
+            "device": device.split(":")[0],
+        },
+        progress=progress,
+        device=device,
     )
 
 

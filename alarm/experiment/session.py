@@ -142,12 +142,7 @@ class Session:
                 task_study(self.lab(source), shifted_seeds=self.seeds, sweep=(self.scale, source) == SWEPT_SOURCE)
                 if source in TASK_NAMES
                 else data_study(
-                    source,
-                    self.scale,
-                    self.data,
-                    self.store,
-                    progress=Progress(self.progress_folder),
-                    device=self.device,
+                    source, self.data, self.store, progress=Progress(self.progress_folder), device=self.device
                 )
             )
         return self._studies[source]
