@@ -83,8 +83,12 @@ def test_a_method_file_may_be_loaded_twice(known_methods, method_file):
             USER_METHOD.replace('name="my_method"', 'name="my_method", recipe="plane"'),
             r"unknown reward-model recipe 'plane'. Did you mean 'plain'",
         ),
+        (
+            USER_METHOD.replace('name="my_method"', 'name="my_method", properties="every"'),
+            r"unknown choice of properties 'every'.* Known: all, holistic, none",
+        ),
     ],
-    ids=["raises", "syntax", "registers nothing", "duplicate", "unknown recipe"],
+    ids=["raises", "syntax", "registers nothing", "duplicate", "unknown recipe", "unknown properties"],
 )
 def test_a_bad_method_file_is_one_helpful_sentence(known_methods, method_file, text, problem):
     path = method_file(text)
@@ -141,6 +145,10 @@ def reward_inputs(draw):
     lengths = draw(st.lists(st.integers(0, 6), min_size=1, max_size=5))
     generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
     mask = torch.arange(max(1, *lengths)) < torch.tensor(lengths).unsqueeze(1)
+    rewards, references = (
+        {name: torch.randn(len(lengths), generator=generator) for name in ("holistic", "grammar", "confidence")}
+        for _ in range(2)
+    )
     return RewardInputs(
         holistic=torch.randn(len(lengths), generator=generator),
         aspect=torch.randn(mask.shape, generator=generator) * mask,
@@ -148,6 +156,8 @@ def reward_inputs(draw):
         holistic_weight=draw(st.floats(0.1, 10)),
         aspect_weight=draw(st.floats(0.1, 10)),
         threshold=draw(st.floats(-1, 1)),
+        properties=rewards,
+        references=references,
     )
 
 
@@ -162,7 +172,9 @@ def test_contributions_sum_to_the_total(inputs, name):
     parts = contributions(method, inputs)
     assert torch.equal(parts["total"], method.compose(inputs))
     torch.testing.assert_close(parts["holistic"] + parts["aspect"], parts["total"], rtol=0, atol=1e-4)
-    if name == "holistic_only":
+    if name in ("holistic_only", "log_sigmoid"):
         assert (parts["aspect"] == 0).all()
+    if name == "log_sigmoid_sum":
+        assert torch.equal(parts["holistic"], METHODS["log_sigmoid"].compose(inputs))
     if name == "aspect_only":
         assert (parts["holistic"] == 0).all()

@@ -70,6 +70,15 @@ def test_ideal_answers_are_perfect_and_others_are_not(task: LongFormQA) -> None:
     assert sum(shifted) / len(shifted) < 0.2
 
 
+def test_gold_parts_say_which_property_is_at_fault(task: LongFormQA) -> None:
+    examples = task.split("test")[:20]
+    references = [example.reference for example in examples]
+    assert task.gold_parts(examples, references) == {name: [1.0] * 20 for name in task.properties}
+    twice = task.gold_parts(examples, [f"{reference} {reference}" for reference in references])
+    assert set(twice["factuality"]) == set(twice["completeness"]) == {1.0} and set(twice["relevance"]) == {0.5}
+    assert set(task.properties) < set(task.aspects)
+
+
 def test_answers_follow_from_the_passages(task: LongFormQA) -> None:
     for example in task.split("test"):
         facts = facts_of(example.reference)

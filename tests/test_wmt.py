@@ -77,6 +77,20 @@ def test_gold_in_the_world(directory: Path) -> None:
     assert all(0 <= score < 1 for score in task.gold(examples[:20], [e.reference for e in examples[20:40]]))
 
 
+def test_gold_parts_are_perfect_where_gold_is_and_absent_for_chrf(directory: Path) -> None:
+    task = WMT(directory)
+    examples = task.split("test")[:20]
+    references = [example.reference for example in examples]
+    shifted = references[1:] + references[:1]
+    assert task.gold_parts(examples, references) == {"adequacy": [1.0] * 20, "fluency": [1.0] * 20}
+    parts = task.gold_parts(examples, shifted)
+    golds = [a * (1 + f) / 2 for a, f in zip(parts["adequacy"], parts["fluency"], strict=True)]
+    assert golds == task.gold(examples, shifted)
+    assert set(parts["fluency"]) == {1.0} and max(parts["adequacy"]) < 1
+    assert set(task.properties) < set(task.aspects)
+    assert WMT(directory, gold="chrf").gold_parts(examples, references) == {}
+
+
 def test_gold_by_chrf(directory: Path) -> None:
     task = WMT(directory, gold="chrf")
     examples = task.split("test")[:3]
