@@ -95,7 +95,7 @@ class RunRecord:
     @property
     def hardware_kind(self) -> str:
         """`cpu` or `gpu`; numbers of different kinds never share a column."""
-        return "gpu" if str(self.environment.get("device", "cpu")).startswith("cuda") else "cpu"
+        return hardware_kind(self.environment)
 
 
 @dataclass(frozen=True)
@@ -192,6 +192,11 @@ _KINDS = {
     BestOfKRecord: "best_of_k",
     RewardModelRecord: "reward_models",
 }
+
+
+def hardware_kind(environment: Mapping[str, Any]) -> str:
+    """`cpu` or `gpu`, of what `alarm.environment.environment()` said."""
+    return "gpu" if str(environment.get("device", "cpu")).startswith("cuda") else "cpu"
 
 
 def run_name(method: str, aspect: str | None = None) -> str:

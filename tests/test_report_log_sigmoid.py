@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from alarm.records import Generation, generations_of, read_record, record_path, write_record
+from alarm.records import Generation, generations_of, read_record, record_path, write_best_of_k, write_record
 from alarm.report.all_good_table import all_good_table
 from alarm.report.best_of_k_blocks import DIFFERENCE, best_of_k_block, values_at
 from alarm.report.gold_over_kl import kl_curve, win_rates_at_equal_kl
@@ -16,7 +16,7 @@ from alarm.report.gold_over_kl_table import gold_over_kl_table
 from alarm.report.improvements import improvements, improvements_table, properties
 from alarm.report.improvements_figure import improvements_figure
 from alarm.report.runs import ALL_GOOD, TaskRuns, read_runs
-from tests.synthetic_runs import GOLD_PARTS, best_of_k_record, extended, run, write_everything, write_run
+from tests.synthetic_runs import ENVIRONMENT, GOLD_PARTS, best_of_k_record, extended, run, write_everything, write_run
 
 
 @pytest.fixture(scope="module")
@@ -152,3 +152,14 @@ def test_absent_parts_are_named_and_nothing_crashes(runs, tmp_path):
     assert "long_form_qa best-of-k" in gold_over_kl_table(without).missing
     for draw in (gold_over_kl_figure, improvements_figure):
         assert draw(without, tmp_path / "figure.png", "").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_best_of_k_stands_beside_runs_of_its_own_hardware_only(tmp_path):
+    gpu = {**ENVIRONMENT, "device": "cuda:0", "hardware": "GPU: Test Accelerator"}
+    write_run(tmp_path, run("wmt", "alarm", 1))
+    write_run(tmp_path, run("wmt", "alarm", 2, environment=gpu))
+    write_best_of_k(tmp_path, best_of_k_record("wmt"))
+    assert {r.hardware_kind: r.best_of_k is not None for r in read_runs(tmp_path, "tiny")} == {
+        "cpu": True,
+        "gpu": False,
+    }

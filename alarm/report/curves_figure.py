@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from alarm.records import RunRecord
-from alarm.report.plotting import colour, line_style, pyplot, save
+from alarm.report.plotting import colour, line_style, pyplot, save, say_absent, shared_legend
 from alarm.report.published import PAPER_METHODS
 from alarm.report.runs import TaskRuns
 
@@ -47,17 +47,14 @@ def curves_figure(runs: TaskRuns, methods: Sequence[str], path: Path, footer: st
                 marker = "o" if len(steps) < 12 else None
                 axis.plot(steps, mean, label=f"{method} (n={len(records)})", marker=marker, markersize=3, **style)
                 axis.fill_between(steps, mean - sd, mean + sd, color=style["color"], alpha=0.12, linewidth=0)
-        if not axis.lines:
-            axis.text(0.5, 0.5, f"no {key} on record", ha="center", va="center", transform=axis.transAxes)
+        if axis.lines:
+            axis.xaxis.get_major_locator().set_params(integer=True)
+        else:
+            say_absent(axis, f"no {key} on record")
         axis.set_title(label.format(gold=runs.label("gold")), fontsize=10)
         axis.set_xlabel("PPO iteration", fontsize=9)
         axis.grid(alpha=0.25)
-        axis.xaxis.get_major_locator().set_params(integer=True)
-    handles = {}
-    for axis in axes.flat:
-        handles |= {text: handle for handle, text in zip(*axis.get_legend_handles_labels(), strict=True)}
-    if handles:
-        figure.legend(handles.values(), handles.keys(), loc="outside upper right", ncols=5, fontsize=9)
+    shared_legend(figure, axes, columns=5)
     figure.suptitle(f"Training curves in {runs.task}", x=0.01, ha="left")
     return save(figure, path, footer)
 

@@ -11,7 +11,7 @@ from alarm.records import BestOfKRecord
 from alarm.report.best_of_k_blocks import values_at
 from alarm.report.comparisons import BOOTSTRAP_SEED
 from alarm.report.gold_over_kl import PAIRS, POINTS, kl_curve
-from alarm.report.plotting import pyplot, save
+from alarm.report.plotting import pyplot, save, say_absent
 from alarm.report.runs import TaskRuns
 
 RAW_COLOUR, TRANSFORMED_COLOUR = "#0072B2", "#D55E00"
@@ -43,7 +43,7 @@ def gold_over_kl_figure(runs: TaskRuns, path: Path, footer: str) -> Path:
             axis.axhline(50, color="black", linewidth=0.8, linestyle=":")
             axis.legend(fontsize=8)
         else:
-            axis.text(0.5, 0.5, "not on record", ha="center", va="center", transform=axis.transAxes)
+            say_absent(axis, "not on record")
         axis.grid(alpha=0.25)
     figure.suptitle(f"Raw against log-sigmoid-centred rewards in {runs.task}", x=0.01, ha="left")
     note = (

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from alarm.report.improvements import METHODS, improvements, properties
-from alarm.report.plotting import pyplot, save
+from alarm.report.plotting import pyplot, save, shared_legend
 from alarm.report.runs import TaskRuns
 
 STYLES = {
@@ -39,8 +39,7 @@ def improvements_figure(runs: TaskRuns, path: Path, footer: str) -> Path:
         axis.set_axis_off()
     for axis in axes[:, 0]:
         axis.set_ylabel("cumulative share of prompts", fontsize=9)
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper right", ncols=4, fontsize=9)
+    shared_legend(figure, axes, columns=4)
     figure.suptitle(f"Who improves in {runs.task}: test prompts, greedy", x=0.01, ha="left")
     return save(figure, path, footer)
 

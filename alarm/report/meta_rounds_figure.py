@@ -6,7 +6,7 @@ from pathlib import Path
 
 from alarm.evaluation.win_rates import spread
 from alarm.report.meta_rounds import METHODS, rounds_of, sft_golds, sft_rates
-from alarm.report.plotting import COLOURS, pyplot, save
+from alarm.report.plotting import COLOURS, pyplot, save, say_absent, shared_legend
 from alarm.report.runs import TaskRuns
 from alarm.report.win_tables import GOLD
 
@@ -41,18 +41,18 @@ def meta_rounds_figure(runs: TaskRuns, path: Path, footer: str) -> Path:
                     capsize=3,
                     label=f"{method} (n={max(s.count for s in found.values())})",
                 )
-        if not axis.lines:
-            axis.text(0.5, 0.5, "not on record", ha="center", va="center", transform=axis.transAxes)
+        if axis.lines:
+            axis.xaxis.get_major_locator().set_params(integer=True)
+        else:
+            say_absent(axis, "not on record")
         axis.set_title(label, fontsize=10)
         axis.set_xlabel("round", fontsize=9)
         axis.grid(alpha=0.25)
-        axis.xaxis.get_major_locator().set_params(integer=True)
     if before is not None:
         axes[0].axhline(before.mean(), color="black", linewidth=0.8, linestyle=":", label="SFT policy")
     for axis in axes[1:3]:
-        axis.axhline(50, color="black", linewidth=0.8, linestyle=":")
-    handles, labels = axes[0].get_legend_handles_labels()
-    if handles:
-        figure.legend(handles, labels, loc="outside upper right", ncols=3, fontsize=9)
+        if axis.lines:
+            axis.axhline(50, color="black", linewidth=0.8, linestyle=":")
+    shared_legend(figure, axes, columns=3)
     figure.suptitle(f"MetaRM: rounds of iterative RLHF in {runs.task}", x=0.01, ha="left")
     return save(figure, path, footer)

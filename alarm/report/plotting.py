@@ -36,6 +36,22 @@ def pyplot():
     return plt
 
 
+def shared_legend(figure, axes, *, columns: int) -> None:
+    """One legend above all panels, with every label once."""
+    handles = {}
+    for axis in axes.flat:
+        handles |= {text: handle for handle, text in zip(*axis.get_legend_handles_labels(), strict=True)}
+    if handles:
+        figure.legend(handles.values(), handles.keys(), loc="outside upper right", ncols=columns, fontsize=9)
+
+
+def say_absent(axis, what: str) -> None:
+    """Say in an empty panel what is not there."""
+    axis.text(0.5, 0.5, what, ha="center", va="center", transform=axis.transAxes)
+    axis.set_xticks([])
+    axis.set_yticks([])
+
+
 def save(figure, path: Path, footer: str) -> Path:
     """Write a figure as PNG with its origin below it, and close it."""
     figure.supxlabel(footer, fontsize=7, x=0.01, ha="left")

@@ -83,15 +83,7 @@ class Published:
     @classmethod
     def read(cls, results: Path) -> Published:
         """From `<results>/published/alarm.json`, or from the checkout's own where `results` lies elsewhere."""
-        checkout = Path(__file__).resolve().parents[2] / "results"
-        for folder in (Path(results), checkout):
-            path = folder / "published" / "alarm.json"
-            if path.is_file():
-                try:
-                    return cls(json.loads(path.read_text(encoding="utf-8")))
-                except ValueError as error:
-                    raise ValueError(f"{path} is not JSON ({error}); restore it from the repository") from error
-        return cls(None)
+        return cls(published_values(results, "alarm.json"))
 
     def win_rate(self, task: str, block: str, row: str, column: str) -> Number | None:
         """Percent of decided prompts that `row` wins over `column`; `column` may be "average"."""
@@ -141,6 +133,23 @@ class Published:
         figure = self._figures[paper.selection] if paper and self.available else {}
         # The figure's name of an aspect may carry its direction.
         return {name.removesuffix("_error_rate_lower_wins"): value for name, value in figure.items()}
+
+
+def published_values(results: Path, name: str) -> dict[str, Any] | None:
+    """What `<results>/published/<name>` holds, or the checkout's own such file; None without either.
+
+    Raises:
+        ValueError: the file is not JSON.
+    """
+    checkout = Path(__file__).resolve().parents[2] / "results"
+    for folder in (Path(results), checkout):
+        path = folder / "published" / name
+        if path.is_file():
+            try:
+                return json.loads(path.read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise ValueError(f"{path} is not JSON ({error}); restore it from the repository") from error
+    return None
 
 
 def _number(value: Any) -> Number | None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from alarm.files import write_atomically
+from alarm.records import RewardModelRecord
 from alarm.report.all_good_table import all_good_table
 from alarm.report.captions import origin, origin_of, period
 from alarm.report.curves_figure import curve_groups, curves_figure
@@ -19,10 +20,16 @@ from alarm.report.mean_tables import gold_table, means_table
 from alarm.report.meta_rounds_figure import meta_rounds_figure
 from alarm.report.meta_rounds_table import meta_rounds_table
 from alarm.report.published import Published
+from alarm.report.published_study import PublishedStudy
+from alarm.report.recipe_figure import recipe_figure
+from alarm.report.recipe_table import recipe_table
 from alarm.report.runs import TaskRuns, mixtures, read_runs
 from alarm.report.selection_figure import selection_figure
 from alarm.report.selection_tables import figure_stem, selection_table, setup_table
 from alarm.report.stability_table import stability_table
+from alarm.report.strength_figure import strength_figure
+from alarm.report.strength_table import strength_table
+from alarm.report.studies import read_studies, study_origin
 from alarm.report.tables import Table
 from alarm.report.win_tables import ablation_table, win_rate_table
 
@@ -41,7 +48,7 @@ EXTENSION_FIGURES = {
     "meta_rounds": meta_rounds_figure,
 }
 """The same to the figure beside the table."""
-READING_ORDER = ("table", "gold_quality", *EXTENSIONS, "figure")
+READING_ORDER = ("table", "gold_quality", *EXTENSIONS, "strength", "recipes", "figure")
 """How names of tables begin, in the order of the page; what is not here comes last."""
 
 
@@ -75,6 +82,11 @@ def render(results: Path | str, scale: str) -> list[Path]:
             tables.append(selection_table(runs.selection, published, period(runs.records)))
         if runs.setup:
             tables.append(setup_table(runs.setup, period(runs.records)))
+    studies, published_study = read_studies(results, scale), PublishedStudy.read(results)
+    for study in studies:
+        tables += [strength_table(study, published_study), recipe_table(study, published_study)]
+    if not studies:
+        absent.append("any source: a study of reward-model recipes")
     tables.sort(key=lambda table: (_order(table.name), table.name))
 
     folder = results / scale
@@ -84,6 +96,7 @@ def render(results: Path | str, scale: str) -> list[Path]:
         paths.append(write_atomically(folder / "tables" / f"{table.name}.csv", table.csv()))
     names = {table.name for table in tables}
     figures = _figures(groups, tasks.values(), names, published, folder / "figures")
+    figures += [path for study in studies for path in _study_figures(study, published_study, folder / "figures")]
     readme = _readme(scale, groups, tables, figures, absent)
     return [*paths, *figures, write_atomically(folder / "README.md", readme)]
 
@@ -110,6 +123,14 @@ def _figures(groups: Sequence[TaskRuns], tasks, tables: set[str], published: Pub
             if stem in tables:
                 paths.append(draw(runs, folder / f"{stem}.png", footer))
     return paths
+
+
+def _study_figures(study: RewardModelRecord, published: PublishedStudy, folder: Path) -> list[Path]:
+    footer = _plain(study_origin(study))
+    return [
+        strength_figure(study, published, folder / f"strength_{study.source}.png", footer),
+        recipe_figure(study, folder / f"recipes_{study.source}.png", footer),
+    ]
 
 
 def _order(name: str) -> int:

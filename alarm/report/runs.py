@@ -18,6 +18,7 @@ from alarm.records import (
     SetupRecord,
     best_of_k_path,
     generations_of,
+    hardware_kind,
     read_best_of_k,
     read_generations,
     read_records,
@@ -218,9 +219,14 @@ def _task_runs(results: Path, scale: str, task: str, kind: str, records: Sequenc
         list(records),
         selection=read_selection(selection) if selection.is_file() else None,
         setup=read_setup(setup) if setup.is_file() else None,
-        best_of_k=read_best_of_k(pool) if pool.is_file() else None,
+        best_of_k=_of_kind(read_best_of_k(pool), kind) if pool.is_file() else None,
         sft={g.id: g for g in read_generations(sft)} if sft.is_file() else None,
     )
+
+
+def _of_kind(record: BestOfKRecord, kind: str) -> BestOfKRecord | None:
+    """The record if it was made on that kind of hardware, since it stands in a table with runs."""
+    return record if hardware_kind(record.environment) == kind else None
 
 
 def _has(generation: Generation, score: str) -> bool:

@@ -61,22 +61,25 @@ def selection_table(record: SelectionRecord, published: Published, dates: str) -
 
 def setup_table(record: SetupRecord, dates: str) -> Table:
     """Every fact about what the runs share, one per line."""
-    rows, cells = [], {}
-    for path, value in _leaves(record.facts):
-        name = " / ".join(path)
-        rows.append(name)
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if number:
-            digits = 0 if isinstance(value, int) else 4
-            cells[name, "value"] = Cell(Spread(value, None, 1), digits=digits, show_count=False)
-        else:
-            cells[name, "value"] = Cell(note=str(value)) if value is not None else Cell(missing="not measured")
     return Table(
         name=f"setup_{record.task}",
         title=f"Before PPO: what all runs of {record.task} share",
         caption=origin_of(record.scale, [record.environment], dates),
-        blocks=[Block("", "fact", rows, ["value"], cells)],
+        blocks=[facts_block(record.facts)],
     )
+
+
+def facts_block(facts: Mapping[str, Any], title: str = "") -> Block:
+    """Nested facts, one per line; None is said to be not measured."""
+    cells = {}
+    for path, value in _leaves(facts):
+        name = " / ".join(path)
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            digits = 0 if isinstance(value, int) else 4
+            cells[name, "value"] = Cell(Spread(value, None, 1), digits=digits, show_count=False)
+        else:
+            cells[name, "value"] = Cell(note=str(value)) if value is not None else Cell(missing="not measured")
+    return Block(title, "fact", [name for name, _ in cells], ["value"], cells)
 
 
 def selection_win_rates(record: SelectionRecord) -> dict[str, Mapping[str, Any]]:
