@@ -142,6 +142,11 @@ def test_the_improvements_table_pairs_transformed_with_raw(runs):
     assert block.cells["raw_sum", "gained"].measured.mean == pytest.approx(100 * (raw.gains > 0).mean())
 
 
+def test_the_baseline_alone_shows_no_improvements(runs):
+    baseline = replace(runs, records=[r for r in runs.records if r.method in ("holistic_only", "alarm")])
+    assert improvements(baseline, "holistic_only", "gold") is not None and improvements_table(baseline) is None
+
+
 def test_absent_parts_are_named_and_nothing_crashes(runs, tmp_path):
     bare = replace(runs, records=[run("poems", "alarm", 1)], best_of_k=None, sft=None)
     assert all_good_table(bare) is None and improvements_table(bare) is None and gold_over_kl_table(bare) is None

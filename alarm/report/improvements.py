@@ -12,6 +12,7 @@ from alarm.evaluation.win_rates import spread
 from alarm.report.captions import origin
 from alarm.report.comparisons import BOOTSTRAP_SEED, correct
 from alarm.report.gold_over_kl import PAIRS
+from alarm.report.published import PAPER_METHODS
 from alarm.report.runs import TaskRuns, mixtures
 from alarm.report.tables import Block, Cell, Table
 from alarm.report.win_tables import GOLD, INTERVALS, missing_runs
@@ -43,6 +44,12 @@ def properties(runs: TaskRuns) -> list[str]:
     return [*summed, GOLD, *runs.gold_parts]
 
 
+def shown_scores(runs: TaskRuns) -> list[str]:
+    """The properties for which any method but the papers' common baseline is on record with the SFT policy."""
+    compared = [method for method in METHODS if method not in PAPER_METHODS]
+    return [score for score in properties(runs) if any(improvements(runs, method, score) for method in compared)]
+
+
 def improvements(runs: TaskRuns, method: str, score: str) -> Improvements | None:
     """None without finished runs, or without responses of the SFT policy to the same prompts."""
     before = runs.sft_scores(score)
@@ -60,7 +67,7 @@ def improvements(runs: TaskRuns, method: str, score: str) -> Improvements | None
 
 def improvements_table(runs: TaskRuns) -> Table | None:
     """Per property: shares of prompts that gained and lost, and gains by how good the SFT response was."""
-    scores = [score for score in properties(runs) if any(improvements(runs, m, score) for m in METHODS)]
+    scores = shown_scores(runs)
     if not scores:
         return None
     blocks = [_block(runs, score) for score in scores]
