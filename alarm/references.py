@@ -5,6 +5,9 @@ Rewards that are compared with a level must be on the scale of log-odds, since p
 - A Bradley-Terry reward is on it as it comes: a difference of two rewards is the log-odds that annotators prefer one.
 - A rate or a rule-based score is not. Its reward is the score divided by its standard deviation over SFT samples, with
   the sign turned where lower is better: one standard deviation better than the level is good with probability sigma(1).
+
+A bounded score that most SFT samples have at its best, such as a rate of 1, has its best as the upper-quantile level:
+p(good) is then 1/2 at most, and the property can only be lost.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ class Rewards:
     """[B, T], rewards where the method means them to be; `per_token` differs only under released defects."""
     metrics: dict[str, float]
     """Means over the batch: every component raw, transformed and weighted; also `holistic_sd`, the standard deviation
-    of the z-normalised holistic reward, and for each property read the share of responses above its reference."""
+    of the z-normalised holistic reward, and for each property read the share of responses that reach its reference."""
 
 
 class RewardFunction:
@@ -120,7 +120,7 @@ class RewardFunction:
             "above_threshold": (holistic >= self.settings.threshold).float().mean().item(),
         }
         for name, reward in properties.items():
-            metrics[f"above_reference_{name}"] = (reward > references[name]).float().mean().item()
+            metrics[f"above_reference_{name}"] = (reward >= references[name]).float().mean().item()
         return Rewards(per_token, holistic, components, composed, metrics)
 
     def _properties(
