@@ -172,4 +172,5 @@ class Preset:
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """As JSON has it: tuples are lists."""
+        return asdict(self, dict_factory=lambda pairs: {k: list(v) if isinstance(v, tuple) else v for k, v in pairs})

@@ -27,7 +27,16 @@ from alarm.settings import RewardSettings
 from tests.micro import ITERATIONS, TASKS, micro_lab
 
 METHOD_NAMES = ("holistic_only", "aspect_only", "weighted_sum", "alarm", "alarm_as_released")
-PHASES = {"rollout", "scoring", "update", "evaluation"}
+FURTHER_NAMES = (
+    "log_sigmoid",
+    "log_sigmoid_sum",
+    "raw_sum",
+    "denoised_rm",
+    "meta_rm",
+    "alarm@simcse",
+    "log_sigmoid@meta",
+)
+PHASES = {"rollout", "scoring", "update", "evaluation", "rounds"}
 
 
 def outcome(record):
@@ -46,7 +55,7 @@ def without_runs(store, folder):
 
 
 @pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("method", METHOD_NAMES)
+@pytest.mark.parametrize("method", METHOD_NAMES + FURTHER_NAMES)
 def test_a_run_leaves_a_complete_record(labs, task, method):
     lab = labs(task)
     record = Run(lab, RunSpec(task, method, seed=1)).record()
@@ -60,15 +69,26 @@ def test_a_run_leaves_a_complete_record(labs, task, method):
     assert record.environment["versions"]["torch"].startswith(torch.__version__.split("+")[0])
 
     assert [row["iteration"] for row in record.history] == list(range(ITERATIONS))
-    measured = [row["dev_gold"] is not None for row in record.history]
-    assert measured == [False, True, False, True]
+    rounds = [row["round"] for row in record.history if "round" in row]
+    assert rounds == list(range(1, lab.preset.recipes.rounds + 1))
+    dev_examples = lab.preset.evaluation.dev_examples
     for row in record.history:
-        assert all(math.isfinite(value) for value in row.values() if value is not None)
+        assert all(math.isfinite(value) for value in row.values() if isinstance(value, (int, float)))
+        assert (row["dev_gold"] is None) == ("dev_golds" not in row)
+        if "round" in row:
+            assert len(row["dev_golds"]) == dev_examples
+            assert row["dev_gold"] == pytest.approx(sum(row["dev_golds"]) / dev_examples)
+            assert (row["current_accuracy"] is None) == (row["current_pairs"] == 0)
+            assert 0 <= (row["current_accuracy"] or 0) <= 1 and row["current_spread"] >= 0
+        assert 0 <= row["gold_win_rate"] <= 100
+    assert len(record.metrics["dev"]["sft_golds"]) == dev_examples
     # The first KL is exactly 0: the policy still is the reference.
     assert record.history[0]["kl"] == 0.0 and record.history[-1]["kl"] != 0.0
 
     generations = generations_of(record)
-    names = {"holistic", "holistic_raw", "gold", *lab.task.aspects}
+    parts = {f"gold_{name}" for name in lab.task.gold_parts(lab.dev_examples[:1], [""])}
+    assert parts
+    names = {"holistic", "holistic_raw", "gold", *lab.task.aspects, *parts}
     test = lab.task.split("test")[: lab.preset.evaluation.test_examples]
     assert [generation.id for generation in generations] == [example.id for example in test]
     assert all(set(generation.scores) == names for generation in generations)
@@ -81,7 +101,7 @@ def test_a_run_leaves_a_complete_record(labs, task, method):
 
 
 @pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("method", METHOD_NAMES)
+@pytest.mark.parametrize("method", METHOD_NAMES + FURTHER_NAMES)
 def test_logged_components_sum_to_the_optimised_reward(labs, task, method):
     record = Run(labs(task), RunSpec(task, method, seed=1)).record()
     for row in record.history:
@@ -283,7 +303,8 @@ def test_a_nan_score_ends_its_run_with_the_iteration_named(micro_store, tmp_path
     def broken(prompts, responses):
         calls.append(len(prompts))
         scores = score(prompts, responses)
-        return scores if len(calls) != 3 else [replace(scores[0], value=math.nan), *scores[1:]]
+        # Each iteration ends a round here: its batch is scored, then samples of the current policy.
+        return scores if len(calls) != 5 else [replace(scores[0], value=math.nan), *scores[1:]]
 
     monkeypatch.setattr(scorer, "score", broken)
     record = Run(lab, RunSpec("wmt", "alarm", seed=1)).record()

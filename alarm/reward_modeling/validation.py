@@ -32,7 +32,7 @@ class ComparisonSource:
     """Comparisons of one task or data set, what is true of them, and a reward model to train on them.
 
     Raises:
-        ValueError: no comparisons, or not one truth per comparison.
+        ValueError: nothing to train on, or not one truth per comparison.
     """
 
     name: str
@@ -56,12 +56,12 @@ class ComparisonSource:
     """How the comparisons came about; printed first."""
 
     def __post_init__(self) -> None:
+        if not self.train:
+            raise ValueError(f"{self.name} has no comparisons to train on")
         for name, pairs, truth in (
             ("train", self.train, self.train_truth),
             ("held-out", self.held_out, self.held_out_truth),
         ):
-            if not pairs:
-                raise ValueError(f"{self.name} has no {name} comparisons; a study needs both kinds")
             if truth is not None and (len(truth) != len(pairs) or not set(truth) <= {-1, 0, 1}):
                 raise ValueError(f"{self.name} needs one truth of -1, 0 or 1 per {name} comparison ({len(pairs)})")
 
@@ -93,7 +93,11 @@ def validation_sets(source: ComparisonSource, limit: int = VALIDATION_PAIRS) -> 
 
     Args:
         limit: held-out and shifted comparisons that are used, the first ones.
+    Raises:
+        ValueError: the source has no held-out comparisons.
     """
+    if not source.held_out:
+        raise ValueError(f"{source.name} has no held-out comparisons; a study judges its models by them")
     held_out = list(source.held_out[:limit])
     sets = {"noisy": ValidationSet("annotators' labels", held_out)}
     if source.held_out_truth is not None:
