@@ -83,7 +83,7 @@ def log_sigmoid_sum_rewards(
         weight: w, positive; it sets the exchange rate against the KL penalty.
     Raises:
         ValueError: no property, or properties of rewards and references differ.
-    Source: arXiv:2402.00742, section 4, aggregation of transformed rewards.
+    Source: arXiv:2402.00742 (aggregation of transformed rewards).
     """
     _check_properties(rewards, references, response_mask)
     total = sum(log_sigmoid_centered(rewards[name], references[name]) for name in rewards)
@@ -99,7 +99,7 @@ def raw_sum_rewards(
 
     Arguments and errors are those of `log_sigmoid_sum_rewards`.
 
-    Source: arXiv:2402.00742, section 5 (baseline "sum of raw rewards").
+    Source: arXiv:2402.00742 (baseline "sum of raw rewards").
     """
     _check_properties(rewards, references, response_mask)
     total = sum(rewards[name] - references[name] for name in rewards)

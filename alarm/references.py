@@ -1,4 +1,4 @@
-"""Reference levels r_ref(x): what a response's reward must exceed to count as good (arXiv:2402.00742, section 3).
+"""Reference levels r_ref(x): what a response's reward must exceed to count as good (arXiv:2402.00742).
 
 Rewards that are compared with a level must be on the scale of log-odds, since p(good) = sigma(r - r_ref):
 

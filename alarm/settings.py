@@ -66,7 +66,7 @@ class RewardModelSettings:
 class RecipeSettings:
     """How reward models are denoised, regularised and adapted. [rlhf2] is arXiv:2401.06080."""
 
-    ensemble_size: int = 10  # M, models behind a pair's preference strength [rlhf2, 2.1]
+    ensemble_size: int = 10  # M, models behind a pair's preference strength [rlhf2]
     ensemble_steps: int = 100  # optimiser steps of each
     left_out_folds: int = 4  # of `ensemble_size` folds of prompts, left out by each cross-fitted model
     strength: str = "cross_fitted"  # what recipes read; or "in_sample", as the paper

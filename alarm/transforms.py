@@ -60,7 +60,7 @@ def log_sigmoid_centered(reward: Tensor, reference: Tensor) -> Tensor:
     >>> log_sigmoid_centered(torch.tensor([2.0]), torch.tensor([2.0]))
     tensor([-0.6931])
 
-    Source: arXiv:2402.00742, section 3, the log-sigmoid-centred (LSC) transformation.
+    Source: arXiv:2402.00742 (the log-sigmoid-centred, LSC, transformation).
     """
     for name, values in (("rewards", reward), ("references", reference)):
         if not torch.isfinite(values).all():

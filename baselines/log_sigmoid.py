@@ -1,4 +1,4 @@
-"""Log-sigmoid-centred reward: the holistic reward's log-probability of being good (arXiv:2402.00742, section 3)."""
+"""Log-sigmoid-centred reward: the holistic reward's log-probability of being good (arXiv:2402.00742)."""
 
 from alarm import Method, RewardInputs, register_method
 from alarm.compositions import holistic_rewards

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alarm.records import read_reward_models, write_reward_models
 from alarm.reward_modeling import ensemble, study
 from alarm.reward_modeling.comparisons import Comparison
 from alarm.reward_modeling.detection import detector
@@ -27,7 +26,7 @@ from alarm.reward_modeling.study import (
     study_strength,
     study_sweep,
 )
-from alarm.reward_modeling.study_record import assemble, run_study
+from alarm.reward_modeling.study_record import assemble
 from alarm.reward_modeling.validation import ComparisonSource, Validation, ValidationSet, validation_sets
 from alarm.scorers.reader import Reader
 from alarm.settings import RecipeSettings, RewardModelSettings
@@ -144,8 +143,10 @@ def test_validation_judges_each_set_by_its_own_pairs(make_reader):
 
 def test_a_source_is_checked_before_anything_is_trained(make_reader):
     pairs = [Comparison("p", "a", "b")]
+    with pytest.raises(ValueError, match="no comparisons to train on"):
+        ComparisonSource("toy", "tiny", [], pairs, make_reader)
     with pytest.raises(ValueError, match="no held-out comparisons"):
-        ComparisonSource("toy", "tiny", pairs, [], make_reader)
+        validation_sets(ComparisonSource("toy", "tiny", pairs, [], make_reader))
     for truth in ([1, 1], [2]):
         with pytest.raises(ValueError, match="one truth of -1, 0 or 1 per train"):
             ComparisonSource("toy", "tiny", pairs, pairs, make_reader, train_truth=truth)
@@ -290,26 +291,6 @@ def test_a_sweep_measures_strength_at_its_own_noise(source, untrained):
     }
     assert [fit["margins"] for fit in untrained[4:6]] == [[-1.0 - i for i in range(120)]] * 2
     assert {row["seed"] for row in study_sweep(source, 0.4, **COMMON)["rows"]} == {1}
-
-
-def test_a_whole_study_becomes_a_record(source, untrained, tmp_path):
-    names: list[str] = []
-    recipes = replace(RECIPES, study_seeds=(1, 2))
-    record = run_study(
-        source, settings=SETTINGS, recipes=recipes, relabel=lambda error_rate: source, progress=names.append
-    )
-    assert len(names) == len(set(names)) == 2 + 16 + 10 + 2
-    assert [(row["recipe"], row["target"], row["seed"]) for row in record.curves] == curve_plan(recipes)
-    assert [row["decile"] for row in record.deciles] == list(range(10))
-    assert [row["error_rate"] for row in record.sweep] == [0.0] * 5 + [0.4] * 5
-    assert record.strength["in_sample"] == {"mean": [1.0] * 120, "sd": [0.5] * 120, "models": 3}
-    assert record.strength["cross_fitted"]["sd"] == [None] * 120
-    assert record.wrong == source.wrong and record.seconds >= 16 + 10 + 10
-    assert {fit["recipes"].contrastive_target for fit in untrained if fit.get("contrastive")} == {"pair", "difference"}
-    assert untrained[4]["margins"] == record.strength["cross_fitted"]["mean"] == [-1.0 - i for i in range(120)]
-    assert [pair for fit in untrained[25:15:-1] for pair in fit["pairs"]] == source.train
-    path = write_reward_models(tmp_path, record)
-    assert read_reward_models(path) == record
 
 
 def test_the_plan_of_curves_covers_every_recipe_and_seed():

@@ -19,7 +19,7 @@ def best_of_k_kl(k: int) -> float:
     Raises:
         ValueError: k is below 1.
 
-    Source: arXiv:2402.00742, section 5; exact where scores never tie, an upper bound otherwise.
+    Source: arXiv:2402.00742 (best-of-k); exact where scores never tie, an upper bound otherwise.
     """
     if k < 1:
         raise ValueError(f"best-of-k needs k of at least 1, got {k}")

@@ -17,6 +17,7 @@ from alarm.files import read_json, sha256_of, write_json
 from alarm.records import RewardModelRecord
 from alarm.reward_modeling.study import (
     DECILES,
+    SWEEP_ERROR_RATES,
     WAYS,
     Part,
     curve_plan,
@@ -25,7 +26,7 @@ from alarm.reward_modeling.study import (
     study_strength,
     study_sweep,
 )
-from alarm.reward_modeling.study_record import SWEEP_ERROR_RATES, assemble
+from alarm.reward_modeling.study_record import assemble
 from alarm.reward_modeling.validation import ComparisonSource
 
 if TYPE_CHECKING:

@@ -33,6 +33,8 @@ CONTRASTIVE = ("simcse", "swav")
 CHECKPOINTS = 6
 """Of a training curve, the start and the end among them."""
 DECILES = 10
+SWEEP_ERROR_RATES = (0.0, 0.4)
+"""Annotators' error rates beside the source's own."""
 
 Part = dict[str, Any]
 
