@@ -86,10 +86,10 @@ def test_the_better_rated_is_chosen_and_human_b_is_reference_b() -> None:
 
 
 def test_equal_translations_are_one_with_the_mean_of_all_ratings() -> None:
-    scores = [Assessment("S", 0, 0, 3.0, 1), Assessment("T", 0, 0, 0.0, 2), Assessment("U", 0, 0, 0.0, 1)]
+    scores = [Assessment("S", 0, 0, 0.0, 1), Assessment("T", 0, 0, 3.0, 2), Assessment("U", 0, 0, 0.0, 1)]
     found = compare_assessments(SEGMENTS, scores, margin=0.5)
     assert found.pairs == [Comparison("Ein Hund.", "A dog.", "Dog!")]
-    assert found.differences == [1.0]  # (3 + 2 * 0) / 3
+    assert found.differences == [2.0]  # (0 + 2 * 3) / 3
     assert found.facts["distinct translations"] == 2
 
 

@@ -34,7 +34,7 @@ def data(tmp_path: Path) -> Path:
     rows = []
     for i in range(12):
         start = f"\n\nHuman: Question {i}?"
-        longer = f"{start}\n\nAssistant: What?{' so' * 50}\n\nHuman: Tell me."
+        longer = f"{start}\n\nAssistant: What?{' so' * 50}\n\nHuman: Tell me {i}."
         for before in (start, longer):
             rows.append({"chosen": f"{before}\n\nAssistant: No.", "rejected": f"{before}\n\nAssistant: Yes, do it."})
     write(tmp_path / HH_FILE, rows)
@@ -65,9 +65,11 @@ def test_dialogues_of_one_opening_are_on_one_side(data: Path) -> None:
     assert len(full) == len(source.train) + len(source.held_out) == 24
     assert len(source.held_out) == 6
     assert source.facts["dialogues cut to their last turns"] == 12
-    assert {pair.prompt for pair in [*source.train, *source.held_out] if "Question" not in pair.prompt} == {"Tell me."}
-    # Both rows of three dialogues are held out: as many first rows as cut ones.
-    assert sum("Question" in pair.prompt for pair in source.held_out) == 3
+    asked, told = ({f"Question {i}?" for i in range(12)}, {f"Tell me {i}." for i in range(12)})
+    assert {pair.prompt for pair in [*source.train, *source.held_out]} == asked | told
+    held_out = {pair.prompt for pair in source.held_out}
+    whole = {prompt.split()[1].strip("?") for prompt in held_out & asked}
+    assert whole == {prompt.split()[2].strip(".") for prompt in held_out & told} and len(whole) == 3
     assert Validation(validation_sets(source)).of_heuristic(source.heuristics["brevity"]) == {"noisy": 1.0}
     assert Validation(validation_sets(source)).of_heuristic(source.heuristics["length"]) == {"noisy": 0.0}
 

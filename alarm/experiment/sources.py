@@ -1,6 +1,10 @@
 """Real comparisons to study reward-model recipes on: HH-RLHF and WMT22's human scores, with small from-scratch models.
 
-Models and training settings were chosen by cross-validation within the training side, with seeds that no study uses.
+Sizes, learning rates and steps were chosen by cross-validation within the training side, with seeds that no study
+uses. Two choices are less clean, and may flatter the held-out accuracies. An encoder was preferred to a causal network
+on an earlier split, whose training side holds 342 of the 453 held-out HH pairs and 411 of the 500 of WMT22. And the tie
+margin of WMT22 was set with all of its scores in view.
+
 Nobody's labels are known to be right or wrong here, so a study has the annotators' validation set only.
 """
 
@@ -62,7 +66,10 @@ SOURCES: Registry[SourceEntry] = Registry("comparison source")
 
 HH_FILE = "hh/harmless-base/test.jsonl.gz"
 PROMPT_WORDS = 40
-"""Of a dialogue, the last turns with at most so many words are read: the answer to the last one is compared."""
+"""Of a dialogue, the last turns with at most so many words are read, at least the last human turn.
+
+In four-fold cross-validation on the training side 0.617, against 0.595 with the last human turn alone. The two were
+compared after one look at the held-out side, with the last turn alone: 0.552 to 0.567, three seeds."""
 
 
 def hh_harmless(data: Path, model: ScratchModel) -> ComparisonSource:
@@ -158,22 +165,25 @@ def _model_facts(model: ScratchModel) -> dict[str, Any]:
     }
 
 
+# Cross-validated accuracy at the end of training. HH: 0.617 on four folds with these settings; six others, on two or
+# four folds and but for one with the last human turn alone, 0.56 to 0.59. WMT22: 0.54 on two folds, the best of four
+# settings (0.48 to 0.54), so that it flatters. A fold's standard error is about 0.03 for HH, at least 0.02 for WMT22.
 for _entry in (
     SourceEntry(
         "hh_harmless",
         (HH_FILE,),
         hh_harmless,
-        ScratchModel(),
-        RewardModelSettings(batch_size=32, learning_rate=1e-3),
+        ScratchModel(vocabulary_size=4000, hidden_size=128, feedforward_size=128, layers=1, dropout=0.3),
+        RewardModelSettings(batch_size=32, learning_rate=2e-3),
         RecipeSettings(ensemble_steps=60, study_steps=60),
     ),
     SourceEntry(
         "wmt22_da",
         WMT22_FILES,
         wmt22_da,
-        ScratchModel(),
+        ScratchModel(vocabulary_size=1000, hidden_size=64, feedforward_size=128, layers=3, dropout=0.1),
         RewardModelSettings(batch_size=64, learning_rate=1e-3),
-        RecipeSettings(ensemble_steps=100, study_steps=100),
+        RecipeSettings(ensemble_steps=200, study_steps=200),
     ),
 ):
     SOURCES.add(_entry.name, _entry)
