@@ -57,6 +57,8 @@ class Method:
     """Applied to every aspect value before its weight; None leaves the raw values."""
     aspect: str | None = None
     """The aspect to use; None takes the proactively selected one."""
+    reads_aspect: bool = True
+    """Whether `compose` looks at `RewardInputs.aspect`; if not, no aspect is scored in training and it is all zero."""
     recipe: str = "plain"
     """How the holistic reward model is trained."""
     properties: str = "none"

@@ -123,6 +123,7 @@ class PPOSettings:
     train_prompts: int | None = None  # the last so many of the train split are learned from; None: all
     iterations: int = 40  # batches of rollouts
     batch_size: int = 64  # responses per rollout batch
+    responses_per_prompt: int = 1  # above 1, the others' mean reward is a baseline (see `leave_one_out`) [ours]
     mini_batch_size: int = 32
     accumulation_steps: int = 1  # mini-batches per optimiser step
     epochs: int = 4  # passes over each batch [paper]

@@ -9,5 +9,10 @@ def compose(inputs: RewardInputs):
 
 
 METHOD = register_method(
-    Method(name="holistic_only", description="the holistic reward on the last token", compose=compose)
+    Method(
+        name="holistic_only",
+        description="the holistic reward on the last token",
+        compose=compose,
+        reads_aspect=False,
+    )
 )

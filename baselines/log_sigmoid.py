@@ -16,6 +16,7 @@ METHOD = register_method(
         name="log_sigmoid",
         description="the holistic reward, log-sigmoid-centred at a reference level of its prompt",
         compose=compose,
+        reads_aspect=False,
         properties="holistic",
     )
 )

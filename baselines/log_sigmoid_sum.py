@@ -16,6 +16,7 @@ METHOD = register_method(
         name="log_sigmoid_sum",
         description="log-sigmoid-centred rewards summed over all properties: the log-probability of good in each",
         compose=compose,
+        reads_aspect=False,
         properties="all",
     )
 )

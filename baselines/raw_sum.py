@@ -13,6 +13,7 @@ METHOD = register_method(
         name="raw_sum",
         description="raw rewards summed over all properties, the control of log_sigmoid_sum",
         compose=compose,
+        reads_aspect=False,
         properties="all",
     )
 )

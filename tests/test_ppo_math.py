@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from alarm.ppo.advantages import gae, whiten
+from alarm.ppo.advantages import gae, leave_one_out, whiten
 from alarm.ppo.batch import TokenBatch
 from alarm.ppo.kl import AdaptiveKLController, log_ratio, response_kl
 from alarm.ppo.losses import (
@@ -259,3 +259,36 @@ def test_rows_of_a_batch_are_trimmed_to_their_longest():
         TokenBatch(batch.prompt_ids, batch.response_mask, batch.response_ids, batch.response_mask)
     with pytest.raises(ValueError, match="3 prompts but 2 responses"):
         TokenBatch(batch.prompt_ids, batch.prompt_mask, batch.response_ids[:2], batch.response_mask[:2])
+
+
+# The baseline from other responses to the same prompt.
+
+
+@given(st.integers(1, 4), st.integers(2, 4), st.integers(1, 5), st.integers(0, 2**31))
+def test_leave_one_out_takes_the_others_mean_from_the_last_token(prompts, per_prompt, width, seed):
+    generator = torch.Generator().manual_seed(seed)
+    rows = prompts * per_prompt
+    lengths = torch.randint(1, width + 1, (rows,), generator=generator)
+    mask = torch.arange(width) < lengths.unsqueeze(1)
+    rewards = torch.randn(rows, width, generator=generator, dtype=torch.float64)
+    result = leave_one_out(rewards, mask, per_prompt=per_prompt)
+    for row in range(rows):
+        first = row - row % per_prompt
+        others = [rewards[r][mask[r]].sum() for r in range(first, first + per_prompt) if r != row]
+        expected = torch.where(mask[row], rewards[row], 0.0)
+        expected[lengths[row] - 1] -= sum(others) / len(others)
+        torch.testing.assert_close(result[row], expected)
+    # What all responses to a prompt share makes no difference, and what is taken away adds up to nothing new.
+    shifted = rewards.clone()
+    shifted[torch.arange(rows), lengths - 1] += torch.arange(prompts).repeat_interleave(per_prompt)
+    torch.testing.assert_close(leave_one_out(shifted, mask, per_prompt=per_prompt), result)
+    assert result.sum(1).view(prompts, per_prompt).sum(1).abs().max() < 1e-9
+
+
+def test_leave_one_out_of_single_responses_changes_nothing_and_uneven_groups_are_refused():
+    rewards, mask = torch.tensor([[1.0, 2.0], [3.0, 9.0]]), torch.tensor([[True, True], [True, False]])
+    assert leave_one_out(rewards, mask, per_prompt=1).tolist() == [[1.0, 2.0], [3.0, 0.0]]
+    empty = torch.tensor([[False, False], [True, False]])
+    assert leave_one_out(rewards, empty, per_prompt=2).tolist() == [[0.0, 0.0], [3.0, 0.0]]
+    with pytest.raises(ValueError, match="2 responses cannot be cut into groups of 3"):
+        leave_one_out(rewards, mask, per_prompt=3)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, T5Config, T5ForConditionalGeneration
 
 from alarm.ppo.batch import TokenBatch
-from alarm.ppo.policy import Policy, build_model, left_padded, positions
+from alarm.ppo.policy import Policy, build_model, encode_distinct, left_padded, positions
 from alarm.settings import PolicySettings
 from tests import tiny_models
 
@@ -103,6 +103,25 @@ def test_padding_and_order_change_nothing(checkpoints, architecture):
         assert not getattr(wide, name)[:, -2:].any()
         torch.testing.assert_close(getattr(moved, name), expected[order], rtol=1e-4, atol=1e-5)
     assert plain.values[batch.response_mask].abs().min() > 0
+
+
+def test_a_repeated_prompt_is_encoded_once_and_stands_in_every_row(checkpoints, monkeypatch):
+    model = Policy.load(checkpoints["t5"], PolicySettings()).model
+    # The third row is the first with other padding; the fourth has the same ids, but one more of them is real.
+    ids = torch.tensor([[5, 6, 7], [8, 9, 4], [5, 6, 3], [5, 6, 7]])
+    mask = torch.tensor([[1, 1, 0], [1, 1, 1], [1, 1, 0], [1, 1, 1]]).bool()
+    read = []
+    forward = model.get_encoder().forward
+    monkeypatch.setattr(
+        model.get_encoder(), "forward", lambda **options: read.append(len(options["input_ids"])) or forward(**options)
+    )
+    states = encode_distinct(model, ids, mask)[0]
+    assert read == [3]
+    each = torch.cat([forward(input_ids=ids[i : i + 1], attention_mask=mask[i : i + 1].long())[0] for i in range(4)])
+    torch.testing.assert_close(states[mask], each[mask], rtol=1e-4, atol=1e-5)
+    gradient = torch.autograd.grad(states[mask].square().sum(), model.shared.weight)[0]
+    expected = torch.autograd.grad(each[mask].square().sum(), model.shared.weight)[0]
+    torch.testing.assert_close(gradient, expected, rtol=1e-3, atol=1e-4)
 
 
 def test_prompts_are_moved_next_to_their_responses():

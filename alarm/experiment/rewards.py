@@ -31,9 +31,10 @@ class Rewards:
     """[B, T] each; they sum to `composed`: `holistic`, `aspect` and `degenerate`."""
     composed: Tensor
     """[B, T], rewards where the method means them to be; `per_token` differs only under released defects."""
-    metrics: dict[str, float]
-    """Means over the batch: every component raw, transformed and weighted; also `holistic_sd`, the standard deviation
-    of the z-normalised holistic reward, and for each property read the share of responses that reach its reference."""
+    metrics: dict[str, float | None]
+    """Means over the batch: every component raw (None for an aspect that is not read), transformed and weighted; also
+    `holistic_sd`, the standard deviation of the z-normalised holistic reward, and for each property read the share of
+    responses that reach its reference."""
 
 
 class RewardFunction:
@@ -81,9 +82,9 @@ class RewardFunction:
         raw = [score.value for score in self.holistic_scorer.score(prompts, responses)]
         constants = self.constants["holistic"]
         holistic = z_normalize(torch.tensor(raw), mean=constants.mean, std=constants.std)
-        scores = self.aspect_scorer.score(prompts, responses)
-        aspect = self._aspect(scores, offsets, response_mask)
-        properties, references = self._properties(prompts, responses, raw, [score.value for score in scores])
+        scores = self.aspect_scorer.score(prompts, responses) if self.method.reads_aspect else None
+        aspect = torch.zeros(response_mask.shape) if scores is None else self._aspect(scores, offsets, response_mask)
+        properties, references = self._properties(prompts, responses, raw, scores)
         inputs = RewardInputs(
             holistic=holistic,
             aspect=aspect,
@@ -112,7 +113,7 @@ class RewardFunction:
             "holistic": holistic.mean().item(),
             "holistic_sd": holistic.std(correction=0).item(),
             "holistic_weighted": _mean_total(components["holistic"]),
-            "aspect_raw": sum(score.value for score in scores) / len(scores),
+            "aspect_raw": None if scores is None else sum(score.value for score in scores) / len(scores),
             "aspect_transformed": _mean_total(aspect),
             "aspect_weighted": _mean_total(components["aspect"]),
             "degenerate_weighted": _mean_total(components["degenerate"]),
@@ -124,15 +125,15 @@ class RewardFunction:
         return Rewards(per_token, holistic, components, composed, metrics)
 
     def _properties(
-        self, prompts: Sequence[str], responses: Sequence[str], holistic: list[float], aspect: list[float]
+        self, prompts: Sequence[str], responses: Sequence[str], holistic: list[float], aspect: list[Score] | None
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Rewards and reference levels of the properties, [B] each; the values given are not computed again."""
         rewards, levels = {}, {}
         for name, scorer in self.properties.items():
             if scorer is self.holistic_scorer:
                 values = holistic
-            elif scorer is self.aspect_scorer:
-                values = aspect
+            elif scorer is self.aspect_scorer and aspect is not None:
+                values = [score.value for score in aspect]
             else:
                 values = score_distinct(scorer, prompts, responses)
             rewards[name] = self.references.rewards(name, values)

@@ -25,6 +25,7 @@ from alarm.experiment.rounds import RoundRewardModel, round_ends
 from alarm.experiment.scoring import score_generations, score_labels, score_means
 from alarm.files import read_json, write_json
 from alarm.methods import Method, method_named, method_source
+from alarm.ppo.advantages import leave_one_out
 from alarm.ppo.policy import Policy
 from alarm.ppo.rollout import rollout
 from alarm.ppo.trainer import PPOTrainer
@@ -41,7 +42,7 @@ class Run:
     """One method on one task with one seed. Interrupted runs resume from their last checkpoint."""
 
     def __init__(self, lab: Lab, spec: RunSpec) -> None:
-        """Raises `ValueError` if the method asks for an aspect that the task lacks."""
+        """Raises `ValueError` if the method asks for an aspect that the task lacks, or batches cannot be cut evenly."""
         self.lab = lab
         self.spec = spec
         self.settings = lab.preset.ppo
@@ -49,6 +50,11 @@ class Run:
         selected = lab.selection["selected"]
         self.aspect = spec.aspect or self.method.aspect or selected
         self.aspect_given = self.aspect != selected
+        if self.settings.batch_size % self.settings.responses_per_prompt:
+            raise ValueError(
+                f"batch_size {self.settings.batch_size} is no multiple of the {self.settings.responses_per_prompt} "
+                "responses per prompt; change one of the two"
+            )
         if self.aspect not in lab.scorers:
             raise ValueError(
                 f"method {spec.method} asks for aspect {self.aspect!r}, which task {spec.task} lacks; "
@@ -161,7 +167,9 @@ class Run:
                 drawn.batch.response_mask.cpu(),
             )
         with clock("update"), _stopping():
-            ppo = trainer.step(drawn.batch, rewards.per_token.to(trainer.policy.device))
+            per_token = rewards.per_token.to(trainer.policy.device)
+            centred = leave_one_out(per_token, drawn.batch.response_mask, per_prompt=self.settings.responses_per_prompt)
+            ppo = trainer.step(drawn.batch, centred)
         gold = self.lab.task.gold(examples, drawn.responses)
         return {
             **rewards.metrics,
@@ -246,12 +254,12 @@ class Run:
 
     def _examples(self, iteration: int) -> list[Example]:
         """The training prompts of an iteration: a function of the seed alone, so that a resumed run sees the same."""
-        train = self.lab.ppo_examples
-        size = self.settings.batch_size
+        train, copies = self.lab.ppo_examples, self.settings.responses_per_prompt
+        size = self.settings.batch_size // copies
         chosen = []
         for position in range(iteration * size, (iteration + 1) * size):
             epoch, index = divmod(position, len(train))
-            chosen.append(train[_order(self.spec.seed, epoch, len(train))[index]])
+            chosen += [train[_order(self.spec.seed, epoch, len(train))[index]]] * copies
         return chosen
 
     def _record(self, history, metrics, clock: _Clock, started: str, error: str | None) -> RunRecord:

@@ -1,4 +1,4 @@
-"""Generalised advantage estimation over right-padded responses, and masked whitening."""
+"""Generalised advantage estimation over right-padded responses, masked whitening, and a baseline from other samples."""
 
 from __future__ import annotations
 
@@ -32,6 +32,33 @@ def gae(rewards: Tensor, values: Tensor, mask: Tensor, *, gamma: float, lam: flo
         advantages[:, t] = running
     advantages = torch.where(mask, advantages, 0.0)
     return advantages, advantages + values
+
+
+def leave_one_out(rewards: Tensor, mask: Tensor, *, per_prompt: int) -> Tensor:
+    """Rewards less, on each row's last token, the mean total reward of the prompt's other responses.
+
+    A response has no part in its own baseline, so the expected policy gradient stays the same; what all responses to a
+    prompt have in common, most of the variance where prompts differ in difficulty, is gone before the critic sees it.
+
+    Args:
+        rewards: per token, [B, T]; counted as 0 where `mask` is False.
+        mask: boolean, [B, T], right-padded.
+        per_prompt: responses to each prompt, next to each other; B is a multiple of it. 1 changes nothing.
+    Returns:
+        [B, T]; a row without real tokens stays 0.
+    Raises:
+        ValueError: rows cannot be cut into groups of that size.
+    Source: arXiv:2402.14740 (REINFORCE leave-one-out), as a control variate inside PPO.
+    """
+    if per_prompt < 1 or len(rewards) % per_prompt:
+        raise ValueError(f"{len(rewards)} responses cannot be cut into groups of {per_prompt} responses per prompt")
+    rewards = torch.where(mask, rewards, 0.0)
+    if per_prompt == 1:
+        return rewards
+    totals = rewards.sum(dim=1).view(-1, per_prompt)
+    baseline = ((totals.sum(dim=1, keepdim=True) - totals) / (per_prompt - 1)).flatten()
+    last = mask & ~torch.nn.functional.pad(mask[:, 1:], (0, 1), value=False)
+    return rewards - baseline.unsqueeze(1) * last
 
 
 def whiten(values: Tensor, mask: Tensor, *, epsilon: float = 1e-8) -> Tensor:

@@ -22,6 +22,7 @@ from transformers import (
     T5Config,
     T5ForConditionalGeneration,
 )
+from transformers.modeling_outputs import BaseModelOutput
 
 from alarm.ppo.batch import TokenBatch
 from alarm.settings import PolicySettings
@@ -142,7 +143,7 @@ class Policy(nn.Module):
             start = batch.response_ids.new_full((len(batch.response_ids), 1), self.config.decoder_start_token_id)
             # Right padding needs no decoder mask: a real token never looks at what follows it.
             out = model(
-                input_ids=batch.prompt_ids,
+                encoder_outputs=encode_distinct(model, batch.prompt_ids, batch.prompt_mask),
                 attention_mask=batch.prompt_mask.long(),
                 decoder_input_ids=torch.cat([start, batch.response_ids[:, :-1]], dim=1),
                 output_hidden_states=True,
@@ -303,6 +304,16 @@ def set_dropout(model: nn.Module, rate: float, *, adapters: bool) -> None:
         for attribute in ("dropout", "attention_dropout", "activation_dropout"):
             if isinstance(getattr(module, attribute, None), float):
                 setattr(module, attribute, rate)
+
+
+def encode_distinct(model: PreTrainedModel, ids: Tensor, mask: Tensor) -> BaseModelOutput:
+    """The encoder's states [B, S, H] of B prompts [B, S]; a prompt that several rows have is read once."""
+    distinct, place = ids.masked_fill(~mask, -1).unique(dim=0, return_inverse=True)
+    if len(distinct) == len(ids):
+        return BaseModelOutput(model.get_encoder()(input_ids=ids, attention_mask=mask.long())[0])
+    # What stands in padding is never looked at, and 0 is an id of every vocabulary.
+    states = model.get_encoder()(input_ids=distinct.clamp(min=0), attention_mask=(distinct >= 0).long())[0]
+    return BaseModelOutput(states[place])
 
 
 def _spread(values: Tensor, mask: Tensor) -> Tensor:

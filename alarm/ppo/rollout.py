@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from alarm.ppo.batch import TokenBatch
-from alarm.ppo.policy import Policy, left_padded, positions
+from alarm.ppo.policy import Policy, encode_distinct, left_padded, positions
 from alarm.text.offsets import decode_with_offsets
 
 
@@ -112,7 +112,7 @@ def _encoder_decoder_steps(policy: Policy, prompt_ids: Tensor, prompt_mask: Tens
     from transformers import DynamicCache, EncoderDecoderCache
 
     mask = prompt_mask.long()
-    encoded = policy.model.get_encoder()(input_ids=prompt_ids, attention_mask=mask)
+    encoded = encode_distinct(policy.model, prompt_ids, prompt_mask)
     cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
     token = yield
     while True:
