@@ -50,6 +50,10 @@ def results(tmp_path):
             r"unknown method 'weighted'. Did you mean 'weighted_sum'\? Known: .*holistic_only",
         ),
         ({"aspects": ("gramar",)}, r"unknown aspect .*'gramar'. Did you mean 'grammar'"),
+        ({"recipes": ("denoise",)}, r"unknown reward-model recipe 'denoise'. .*Known: .*soft_label_margin"),
+        ({"sources": ("hh_harmles",)}, r"unknown source of comparisons at scale tiny 'hh_harmles'.*Known: .*wmt"),
+        ({"methods": ("alarm@swaf",)}, r"unknown reward-model recipe 'swaf'. Did you mean 'swav'"),
+        ({"grid_seeds": -1}, r"grid seeds must be 0 or more"),
         ({"seeds": ()}, r"at least one seed is needed"),
         ({"device": "tpu9"}, r"unknown device 'tpu9'; use cpu, cuda or cuda:N"),
         ({"device": "meta"}, r"device 'meta' is not supported; use cpu"),
@@ -84,6 +88,34 @@ def test_folders_that_cannot_be_written_are_refused(results, tmp_path):
         Session(scale="tiny", results=results, store=below)
     with pytest.raises(ValueError, match=r"--results .*file/folder: .*file is not a folder that can be written"):
         Session(scale="tiny", results=below, store=tmp_path / "store")
+
+
+@pytest.mark.parametrize(
+    ("options", "runs", "sources", "pools"),
+    [
+        ({}, True, ["long_form_qa", "wmt"], ["long_form_qa", "wmt"]),
+        ({"tasks": ("wmt",)}, True, ["wmt"], ["wmt"]),
+        ({"methods": ("alarm",)}, True, [], []),
+        ({"recipes": ("meta",)}, True, [], []),
+        ({"sources": ("wmt",)}, False, ["wmt"], []),
+        ({"sources": ("wmt",), "methods": ("alarm",)}, True, ["wmt"], []),
+    ],
+)
+def test_what_an_invocation_does(tmp_path, options, runs, sources, pools):
+    session = Session(scale="tiny", results=tmp_path / "results", store=tmp_path / "store", **options)
+    assert bool(session.specs) == bool(session.tasks) == runs
+    assert session.sources == sources and session.pools == pools
+    parts = [str(part) for source in sources for part in session.study_parts(source)]
+    assert len(set(parts)) >= 35 * bool(sources)
+    assert any(part.startswith("sweep") for part in parts) == ("wmt" in sources)
+
+
+def test_a_data_set_that_is_not_in_the_folder_is_named_before_anything_is_made(results, tmp_path):
+    (tmp_path / "data").mkdir()
+    options = {"scale": "small", "data": tmp_path / "data", "sources": ("hh_harmless",)}
+    with pytest.raises(ValueError, match=r"hh_harmless reads hh/harmless-base/test.jsonl.gz, which --data .* lacks"):
+        Session(results=results, store=tmp_path / "store", **options)
+    assert not (tmp_path / "store").exists()
 
 
 # The same through pytest: exit status 4 is its "usage error".

@@ -193,9 +193,7 @@ def data_study(name: str, data: Path, store: Store, *, progress: Progress, devic
         ValueError: an unknown data set, or a file that is not in the folder of real data.
     """
     entry = SOURCES[name]
-    missing = [file for file in entry.files if not (data / file).is_file()]
-    if missing:
-        raise ValueError(f"the study of {name} reads {', '.join(missing)}, which --data {data} lacks")
+    entry.require(data)
 
     def artifact(kind: str, code: tuple[str, ...], inputs: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
         inputs = {**inputs, "code": code_fingerprint((*code, *SOURCE_CODE)), "libraries": library_versions()}

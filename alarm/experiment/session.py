@@ -157,6 +157,8 @@ class Session:
                 raise UnknownNameError(unknown_name(f"source of comparisons at scale {self.scale}", name, known))
             if name in TASK_NAMES:
                 preset(self.scale, name)
+            else:
+                SOURCES[name].require(self.data)
         return list(dict.fromkeys(asked)) or tasks
 
     def _preset(self, task: str) -> Preset:

@@ -47,9 +47,11 @@ class SourceEntry:
     """`batch_size` and `learning_rate`; a study sets steps and seed."""
     recipes: RecipeSettings
 
-    def available(self, data: Path | str) -> bool:
-        """Whether the folder holds the files."""
-        return all((Path(data) / file).is_file() for file in self.files)
+    def require(self, data: Path) -> None:
+        """Raise `ValueError` if a file is not in the folder of real data."""
+        missing = [file for file in self.files if not (data / file).is_file()]
+        if missing:
+            raise ValueError(f"the study of {self.name} reads {', '.join(missing)}, which --data {data} lacks")
 
     def source(self, data: Path | str) -> ComparisonSource:
         """The comparisons, split, with readers to train on them.
@@ -175,7 +177,7 @@ for _entry in (
         hh_harmless,
         ScratchModel(vocabulary_size=4000, hidden_size=128, feedforward_size=128, layers=1, dropout=0.3),
         RewardModelSettings(batch_size=32, learning_rate=2e-3),
-        RecipeSettings(ensemble_steps=60, study_steps=60),
+        RecipeSettings(ensemble_size=5, ensemble_steps=60, left_out_folds=2, study_steps=60),
     ),
     SourceEntry(
         "wmt22_da",
@@ -183,7 +185,7 @@ for _entry in (
         wmt22_da,
         ScratchModel(vocabulary_size=1000, hidden_size=64, feedforward_size=128, layers=3, dropout=0.1),
         RewardModelSettings(batch_size=64, learning_rate=1e-3),
-        RecipeSettings(ensemble_steps=200, study_steps=200),
+        RecipeSettings(ensemble_size=5, ensemble_steps=200, left_out_folds=2, study_steps=200),
     ),
 ):
     SOURCES.add(_entry.name, _entry)
