@@ -39,21 +39,23 @@ FROM_SCRATCH_PPO = PPOSettings(
 )
 # Four responses to each prompt cost less than one to each of four, as its encoder reads the prompt once, and what they
 # have in common is no noise: prompts differ more in reward than the responses to one of them.
-TINY_PPO = replace(FROM_SCRATCH_PPO, train_prompts=1000, responses_per_prompt=4)
+TINY_PPO = replace(FROM_SCRATCH_PPO, learning_rate=1e-2, train_prompts=1000, responses_per_prompt=4)
+# Few thousand responses move the scales of the normalisation layers somewhere, and all weights nowhere.
+TINY_POLICY = PolicySettings(tuned="norms")
 # Ensembles of small models: two of five folds left out, so that every pair is scored by two models that never saw it.
-SMALL_ENSEMBLE = RecipeSettings(ensemble_size=5, ensemble_steps=50, left_out_folds=2, study_pairs=800)
+SMALL_ENSEMBLE = RecipeSettings(ensemble_size=5, ensemble_steps=50, left_out_folds=2, study_pairs=800, round_prompts=24)
 
 PRESETS: dict[tuple[str, str], Preset] = {
     ("tiny", "long_form_qa"): Preset(
         scale="tiny",
         task="long_form_qa",
+        policy=TINY_POLICY,
         sft=SFTSettings(steps=400, learning_rate=2e-3),
         reward_models=RewardModelSettings(comparison_prompts=1000, steps=100),
         recipes=SMALL_ENSEMBLE,
         reward=QA_REWARD,
         ppo=replace(
             TINY_PPO,
-            learning_rate=5e-5,
             iterations=12,
             batch_size=96,
             mini_batch_size=48,
@@ -64,6 +66,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
     ("tiny", "wmt"): Preset(
         scale="tiny",
         task="wmt",
+        policy=TINY_POLICY,
         sft=SFTSettings(steps=400, learning_rate=2e-3),
         reward_models=RewardModelSettings(comparison_prompts=1000, steps=100),
         recipes=SMALL_ENSEMBLE,

@@ -27,7 +27,8 @@ class PolicySettings:
     feedforward_size: int = 256
     layers: int = 2  # per stack
     heads: int = 4
-    lora_rank: int = 0  # 0: full fine-tuning, the reference policy is a frozen copy
+    tuned: str = "all"  # weights that PPO trains; "norms": the scales of the normalisation layers alone [ours]
+    lora_rank: int = 0  # 0: no adapter, the reference policy is a frozen copy
     lora_alpha: int = 32
     lora_dropout: float = 0.05  # [paper]; PPO keeps it off, so that the first ratio is 1
     dtype: str = "float32"  # of the base weights; losses are always fp32

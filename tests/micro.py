@@ -7,7 +7,7 @@ from pathlib import Path
 
 from alarm.experiment.lab import Lab, lab_class
 from alarm.presets import preset
-from alarm.settings import EvaluationSettings, PolicySettings, Preset, RewardModelSettings, SFTSettings
+from alarm.settings import EvaluationSettings, Preset, RewardModelSettings, SFTSettings
 from alarm.store import Store
 
 ITERATIONS = 4
@@ -19,7 +19,7 @@ def micro_preset(task: str) -> Preset:
     tiny = preset("tiny", task)
     return replace(
         tiny,
-        policy=PolicySettings(vocabulary_size=768, hidden_size=48, feedforward_size=96, layers=1, heads=2),
+        policy=replace(tiny.policy, hidden_size=48, feedforward_size=96, layers=1, heads=2),
         sft=SFTSettings(steps=120, batch_size=32, learning_rate=1e-2),
         reward_models=RewardModelSettings(comparison_prompts=48, steps=6, batch_size=16),
         recipes=replace(

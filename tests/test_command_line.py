@@ -165,7 +165,9 @@ def test_list_names_everything_with_one_line_each():
     lines = {line.split()[0]: line.split()[1:] for line in ended.stdout.splitlines() if line.startswith("  ")}
     expected = {
         *("long_form_qa", "wmt", "holistic_only", "aspect_only", "weighted_sum", "alarm", "alarm_as_released"),
-        *("plain", "holistic", "factuality", "relevance", "completeness"),
+        *("log_sigmoid", "log_sigmoid_sum", "raw_sum", "denoised_rm", "meta_rm"),
+        *("plain", "flip", "margin", "flip_margin", "soft_label_margin", "simcse", "swav", "meta"),
+        *("holistic", "factuality", "relevance", "completeness"),
         *("grammar", "confidence", "readability", "length", "tiny", "small", "paper"),
     }
     assert set(lines) == expected

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, T5Config, T5ForConditionalGeneration
 
 from alarm.ppo.batch import TokenBatch
-from alarm.ppo.policy import Policy, build_model, encode_distinct, left_padded, positions
+from alarm.ppo.policy import Policy, build_model, encode_distinct, freeze_all_but_norms, left_padded, positions
 from alarm.settings import PolicySettings
 from tests import tiny_models
 
@@ -122,6 +122,26 @@ def test_a_repeated_prompt_is_encoded_once_and_stands_in_every_row(checkpoints, 
     gradient = torch.autograd.grad(states[mask].square().sum(), model.shared.weight)[0]
     expected = torch.autograd.grad(each[mask].square().sum(), model.shared.weight)[0]
     torch.testing.assert_close(gradient, expected, rtol=1e-3, atol=1e-4)
+
+
+@every_architecture
+def test_tuning_norms_trains_their_scales_and_the_value_head_only(checkpoints, architecture):
+    policy = network(checkpoints[architecture], tuned="norms")
+    trained = {name for name, parameter in policy.model.named_parameters() if parameter.requires_grad}
+    assert trained and all("norm" in name or ".ln_" in name for name in trained)
+    assert not any(
+        "norm" in name or ".ln_" in name for name, p in policy.model.named_parameters() if name not in trained
+    )
+    heads = {id(parameter) for parameter in policy.value_head.parameters()}
+    assert len(policy.trainable_parameters()) == len(trained) + len(heads)
+
+
+def test_tuning_that_cannot_be_is_refused(checkpoints):
+    for settings in ({"tuned": "biases"}, {"tuned": "norms", "lora_rank": 2}):
+        with pytest.raises(ValueError, match="tuned must be all or norms, and 'all' with an adapter"):
+            network(checkpoints["t5"], **settings)
+    with pytest.raises(ValueError, match="no normalisation layers"):
+        freeze_all_but_norms(nn.Linear(2, 2))
 
 
 def test_prompts_are_moved_next_to_their_responses():

@@ -107,7 +107,7 @@ def test_readers_train_on_a_source(data: Path, name: str) -> None:
 def test_missing_data_is_seen_and_named(tmp_path: Path, data: Path) -> None:
     for entry in SOURCES.values():
         entry.require(data)
-        with pytest.raises(ValueError, match="which --data .*none lacks"):
+        with pytest.raises(ValueError, match=r"which --data .*none lacks"):
             entry.require(tmp_path / "none")
         with pytest.raises(ValueError, match=r"there is no file .*none"):
             entry.source(tmp_path / "none")

@@ -27,7 +27,7 @@ def build_initial_policy(lab: Lab, directory: Path) -> None:
         policy = _from_scratch(lab, directory / "policy", [*prompts, *references])
     else:
         # All weights are tuned; PPO then adapts them by LoRA if the settings say so.
-        whole = replace(preset.policy, lora_rank=0, dtype="float32")
+        whole = replace(preset.policy, lora_rank=0, tuned="all", dtype="float32")
         policy = Policy.load(preset.policy.checkpoint, whole, device=lab.device)
     losses = train_sft(
         policy,

@@ -29,6 +29,7 @@ from alarm.settings import PolicySettings
 
 VALUE_HEAD = "value_head.pt"
 FORBIDDEN_LOGIT = -1e9
+TUNED = ("all", "norms")
 T5_FAMILY = ("t5", "mt5", "umt5", "longt5")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -61,6 +62,7 @@ class Policy(nn.Module):
         seed: int,
         value_dropout: float = 0.1,
         lora: bool = False,
+        tuned: str = "all",
     ) -> None:
         super().__init__()
         self.model = model
@@ -78,6 +80,8 @@ class Policy(nn.Module):
             head.bias.zero_()
         self.value_head = nn.Sequential(nn.Dropout(value_dropout), head)
         self.lora = lora
+        if tuned == "norms":
+            freeze_all_but_norms(model)
         self._reference = [] if lora else [copy.deepcopy(model).eval().requires_grad_(False)]
         allowed = torch.zeros(self.config.vocab_size, dtype=torch.bool)
         allowed[: len(tokenizer)] = True
@@ -213,6 +217,11 @@ class Policy(nn.Module):
             )
         auto = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
         model = auto.from_pretrained(checkpoint, dtype=DTYPES[settings.dtype])
+        if settings.tuned not in TUNED or (settings.tuned != "all" and settings.lora_rank):
+            raise ValueError(
+                f"tuned must be {' or '.join(TUNED)}, and 'all' with an adapter, got {settings.tuned!r} with lora_rank "
+                f"{settings.lora_rank}"
+            )
         lora = settings.lora_rank > 0
         if lora:
             model = add_lora(model, settings, seed)
@@ -222,6 +231,7 @@ class Policy(nn.Module):
             seed=seed,
             value_dropout=value_dropout,
             lora=lora,
+            tuned=settings.tuned,
         )
         head = Path(checkpoint) / VALUE_HEAD
         if head.is_file():
@@ -271,6 +281,27 @@ def build_model(
             )
             return GPT2LMHeadModel(config)
     raise ValueError(f"unknown architecture {settings.architecture!r}; known: causal, seq2seq")
+
+
+def freeze_all_but_norms(model: nn.Module) -> None:
+    """Let only the normalisation layers' weights (and biases) learn.
+
+    Of a small from-scratch policy's weights these few hundred have by far the clearest policy gradient: that of two
+    batches agrees with cosine 0.7 in the last layer's, and 0.02 over all weights, where a step is noise and costs KL.
+
+    Raises:
+        ValueError: the model has no normalisation layer by name.
+    """
+    norms = {
+        id(parameter)
+        for name, module in model.named_modules()
+        if "norm" in name.rsplit(".", 1)[-1] or name.rsplit(".", 1)[-1].startswith("ln_")
+        for parameter in module.parameters(recurse=False)
+    }
+    if not norms:
+        raise ValueError("the policy has no normalisation layers to tune; set tuned to 'all'")
+    for parameter in model.parameters():
+        parameter.requires_grad_(id(parameter) in norms)
 
 
 def add_lora(model: PreTrainedModel, settings: PolicySettings, seed: int) -> nn.Module:
