@@ -86,19 +86,34 @@ def method_named(name: str) -> Method:
     """A registered method, or one with another recipe, as in `alarm@soft_label_margin`.
 
     Raises:
-        ValueError: an unknown method or recipe; the message lists the known ones.
+        ValueError: an unknown method or recipe (the message lists the known ones), or a recipe for a method that has
+            one of its own.
     """
     base, _, recipe = name.partition("@")
     method = METHODS[base]
     if not recipe:
         return method
     RECIPES[recipe]
+    if method.recipe != "plain":
+        raise ValueError(
+            f"{base} trains its reward model by {method.recipe}; name the composition itself with another recipe, e.g. "
+            f"holistic_only@{recipe}"
+        )
     return replace(method, name=name, recipe=recipe)
 
 
 def with_recipe(name: str, recipe: str | None) -> str:
-    """The name of a method with a recipe; None, or the method's own recipe, leaves the name as it is."""
-    return name if recipe in (None, method_named(name).recipe) else f"{name.partition('@')[0]}@{recipe}"
+    """The name of a method with a recipe; None, or the method's own recipe, leaves the name as it is.
+
+    Raises:
+        ValueError: as `method_named`, or the name has another recipe already.
+    """
+    own = method_named(name).recipe
+    if recipe in (None, own):
+        return name
+    if "@" in name:
+        raise ValueError(f"{name} names a recipe, and {recipe} is another; give one of the two")
+    return method_named(f"{name}@{recipe}").name
 
 
 def contributions(method: Method, inputs: RewardInputs) -> dict[str, Tensor]:

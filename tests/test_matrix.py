@@ -55,8 +55,15 @@ def test_the_grid_adds_each_missing_pair_of_composition_and_recipe_once(known_me
 
 
 def test_a_recipe_goes_with_every_chosen_method_and_its_own_changes_no_name():
-    specs = run_matrix("tiny", tasks=["wmt"], methods=["alarm", "meta_rm"], recipes=["meta", "plain"], seeds=[1])
-    assert [spec.method for spec in specs] == ["alarm@meta", "alarm", "meta_rm", "meta_rm@plain"]
+    specs = run_matrix("tiny", tasks=["wmt"], methods=["alarm", "log_sigmoid"], recipes=["meta", "plain"], seeds=[1])
+    assert [spec.method for spec in specs] == ["alarm@meta", "alarm", "log_sigmoid@meta", "log_sigmoid"]
+    assert [s.method for s in run_matrix("tiny", tasks=["wmt"], methods=["meta_rm"], recipes=["meta"], seeds=[1])] == [
+        "meta_rm"
+    ]
+    with pytest.raises(ValueError, match="denoised_rm trains its reward model by soft_label_margin"):
+        run_matrix("tiny", methods=["denoised_rm"], recipes=["margin"])
+    with pytest.raises(ValueError, match="alarm@margin names a recipe, and flip is another"):
+        run_matrix("tiny", methods=["alarm@margin"], recipes=["flip"])
     with pytest.raises(ValueError, match=r"unknown reward-model recipe 'swaf'\. Did you mean 'swav'"):
         run_matrix("tiny", recipes=["swaf"])
     with pytest.raises(ValueError, match="grid seeds must be 0 or more"):

@@ -18,7 +18,7 @@ def test_a_tasks_study_becomes_a_record_whatever_the_order_of_its_parts(labs, tm
     lab = labs("wmt")
     study = task_study(lab, shifted_seeds=(1,), sweep=False)
     parts = study.parts()
-    assert len(parts) == len(set(map(str, parts))) == 2 + len(curve_plan(lab.preset.recipes)) + 10
+    assert len(parts) == len(set(map(str, parts))) == 2 + 1 + len(curve_plan(lab.preset.recipes)) + 10
     backwards = {str(part): study.part(part) for part in reversed(parts)}
     record = task_study(lab, shifted_seeds=(1,), sweep=False).record()
     assert [study.part(part) for part in parts] == [backwards[str(part)] for part in parts], "each is trained once"

@@ -50,7 +50,8 @@ def run_matrix(
 
     Without `methods`, every registered method runs with the selected aspect, and ALaRM also with each of the task's
     aspects in turn (Table 5); where neither is restricted, `GRID_METHODS` also meet all of `GRID_RECIPES`, with the
-    first `grid_seeds` seeds. With `aspects` or `recipes`, the chosen methods run with just these.
+    first `grid_seeds` seeds. With `aspects` or `recipes`, the chosen methods run with just these; with `recipes` and
+    without `methods`, all whose own recipe is plain.
 
     A name or seed that is given twice runs once.
 
@@ -78,7 +79,8 @@ def run_matrix(
         method_named(name)
     for name in recipes:
         RECIPES[name]
-    chosen_methods = [with_recipe(name, recipe) for name in methods or METHODS for recipe in recipes or [None]]
+    everything = [name for name, method in METHODS.items() if not recipes or method.recipe == "plain"]
+    chosen_methods = [with_recipe(name, recipe) for name in methods or everything for recipe in recipes or [None]]
     known = list(dict.fromkeys(aspect for task in tasks for aspect in TASKS[task].aspects))
     for aspect in aspects:
         if aspect not in known:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -48,7 +50,7 @@ class StudyPart:
     """One training or a few that belong together; parts run in any order, each once."""
 
     kind: str
-    """`strength`, `curve`, `decile` or `sweep`."""
+    """`strength`, `curve_strength` (of the curves' fewer pairs), `curve`, `decile` or `sweep`."""
     options: tuple[Any, ...]
 
     def __str__(self) -> str:
@@ -58,6 +60,7 @@ class StudyPart:
 def study_parts(recipes: RecipeSettings, *, sweep: bool = False) -> list[StudyPart]:
     """All parts of a study."""
     plan = [("strength", (way,)) for way in WAYS]
+    plan += [("curve_strength", ())] if recipes.study_pairs is not None else []
     plan += [("curve", options) for options in curve_plan(recipes)]
     plan += [("decile", (decile,)) for decile in range(DECILES)]
     plan += [("sweep", (error_rate,)) for error_rate in SWEEP_ERROR_RATES if sweep]
@@ -125,7 +128,7 @@ class RewardStudy:
 
     def record(self) -> RewardModelRecord:
         """All parts together."""
-        done: dict[str, list[Part]] = {"strength": [], "curve": [], "decile": [], "sweep": []}
+        done: dict[str, list[Part]] = defaultdict(list)
         for part in self.parts():
             done[part.kind].append(self.part(part))
         return assemble(
@@ -139,19 +142,24 @@ class RewardStudy:
             environment=environment(self.device),
         )
 
-    def _means(self, way: str) -> list[float]:
-        return self.part(StudyPart("strength", (way,)))["mean"]
-
     def _train(self, part: StudyPart, **common: Any) -> Part:
         source, few = self.source, first_pairs(self.source, self.recipes.study_pairs)
         match part.kind, part.options:
             case "strength", (way,):
                 return study_strength(source, way, **common)
+            case "curve_strength", ():
+                return study_strength(few, self.recipes.strength, **common)
             case "curve", (recipe, target, seed):
-                strength = self._means(self.recipes.strength)[: len(few.train)]
-                return study_curve(few, recipe, seed, strength=strength, target=target, **common)
+                # From the pairs that the curves learn from and no others, or recipes would know more than `plain`.
+                measured = (
+                    StudyPart("strength", (self.recipes.strength,))
+                    if self.recipes.study_pairs is None
+                    else StudyPart("curve_strength", ())
+                )
+                return study_curve(few, recipe, seed, strength=self.part(measured)["mean"], target=target, **common)
             case "decile", (decile,):
-                return study_decile(source, decile, strength=self._means("cross_fitted"), **common)
+                strength = self.part(StudyPart("strength", ("cross_fitted",)))["mean"]
+                return study_decile(source, decile, strength=strength, **common)
             case "sweep", (error_rate,):
                 relabelled = first_pairs(self._relabel(error_rate), self.recipes.study_pairs)
                 return study_sweep(relabelled, error_rate, **common)
@@ -165,8 +173,9 @@ def task_study(lab: Lab, *, shifted_seeds: Sequence[int], sweep: bool) -> Reward
     def source() -> ComparisonSource:
         runs = [Run(lab, RunSpec(lab.task_name, SHIFTED_METHOD, seed)) for seed in shifted_seeds]
         samples = [sample for run in runs for sample in run.final_samples()]
-        measured = _measured(lab, lab.comparisons)
-        return replace(measured, shifted=gold_comparisons(lab, samples) or None)
+        shifted = gold_comparisons(lab, samples)
+        random.Random(0).shuffle(shifted)  # validation reads the first ones, and they go prompt by prompt
+        return replace(_measured(lab, lab.comparisons), shifted=shifted or None)
 
     def relabel(error_rate: float) -> ComparisonSource:
         settings = replace(lab.preset.reward_models, error_rate=error_rate, temperature=SHARP)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from alarm.experiment.lab import Lab
     from alarm.ppo.policy import Policy
 
+T = TypeVar("T")
 JUDGED, SPREAD = 1, 2
 """Purposes of a round's samples: their random streams differ."""
 
@@ -60,7 +61,7 @@ class RoundRewardModel:
         outcome = meta_update(
             self.scorer.reader,
             self.lab.preferences[0],
-            [(prompt, [s.response for s in group]) for prompt, group in _by_prompt(samples).items()],
+            list(_by_prompt(samples, [sample.response for sample in samples]).items()),
             settings=self.lab.preset.reward_models,
             recipes=settings,
             seed=_stream(self.seed, number, SPREAD),
@@ -77,11 +78,10 @@ class RoundRewardModel:
             as gold does (a tie counts half), None without such pairs; current_pairs: their number; current_spread: mean
             over prompts of the standard deviation of its samples' scores, in raw reward.
         """
-        scores = iter(self.scorer.score([s.prompt for s in samples], [s.response for s in samples]))
-        golds = iter(self._gold(samples))
+        scores = self.scorer.score([s.prompt for s in samples], [s.response for s in samples])
+        judged = [(score.value, gold) for score, gold in zip(scores, self._gold(samples), strict=True)]
         right, pairs, spreads = 0.0, 0, []
-        for group in _by_prompt(samples).values():
-            values = [(next(scores).value, next(golds)) for _ in group]
+        for values in _by_prompt(samples, judged).values():
             spreads.append(np.std([score for score, _ in values]))
             for (score_a, gold_a), (score_b, gold_b) in itertools.combinations(values, 2):
                 if gold_a != gold_b:
@@ -94,7 +94,7 @@ class RoundRewardModel:
         }
 
     def samples(self, policy: Policy, number: int) -> list[Sample]:
-        """Samples of the current policy on dev prompts, for `judge`; grouped by prompt."""
+        """Samples of the current policy on dev prompts, for `judge`."""
         dev = self.lab.task.split("dev")[: self.lab.preset.recipes.round_prompts]
         return self._samples(policy, dev, number, JUDGED)
 
@@ -125,21 +125,21 @@ class RoundRewardModel:
 def gold_comparisons(lab: Lab, samples: Sequence[Sample]) -> list[Comparison]:
     """The pairs of a prompt's samples that gold decides, labelled by it: what a shifted policy asks of a model."""
     by_id = {example.id: example for example in lab.task.split("dev")}
-    golds = iter(lab.task.gold([by_id[s.id] for s in samples], [s.response for s in samples]))
+    golds = lab.task.gold([by_id[s.id] for s in samples], [s.response for s in samples])
+    judged = [(sample.response, gold) for sample, gold in zip(samples, golds, strict=True)]
     comparisons = []
-    for prompt, group in _by_prompt(samples).items():
-        values = {sample.response: next(golds) for sample in group}
-        for (a, gold_a), (b, gold_b) in itertools.combinations(values.items(), 2):
+    for prompt, group in _by_prompt(samples, judged).items():
+        for (a, gold_a), (b, gold_b) in itertools.combinations(dict(group).items(), 2):
             if gold_a != gold_b:
                 comparisons.append(Comparison(prompt, *((a, b) if gold_a > gold_b else (b, a))))
     return comparisons
 
 
-def _by_prompt(samples: Sequence[Sample]) -> dict[str, list[Sample]]:
-    """Prompt to its samples; they lie together, so that the order stays."""
-    groups: dict[str, list[Sample]] = {}
-    for sample in samples:
-        groups.setdefault(sample.prompt, []).append(sample)
+def _by_prompt(samples: Sequence[Sample], values: Sequence[T]) -> dict[str, list[T]]:
+    """What is known of each sample, by its prompt; samples of one prompt need not lie together."""
+    groups: dict[str, list[T]] = {}
+    for sample, value in zip(samples, values, strict=True):
+        groups.setdefault(sample.prompt, []).append(value)
     return groups
 
 

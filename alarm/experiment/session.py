@@ -63,7 +63,7 @@ class Session:
         specs = run_matrix(
             scale, tasks=tasks, methods=methods, aspects=aspects, recipes=recipes, seeds=seeds, grid_seeds=grid_seeds
         )
-        self.seeds = seeds
+        self.seeds = tuple(dict.fromkeys(seeds))
         self.data = check_data(scale, data)
         restricted = bool(methods or aspects or recipes)
         of_specs = list(dict.fromkeys(spec.task for spec in specs))
@@ -153,6 +153,8 @@ class Session:
 
         known = [*TASK_NAMES, *(SOURCES if self.scale != "tiny" else ())]
         for name in asked:
+            if name in SOURCES and name not in known:
+                raise ValueError(f"--source {name} is real data: add --scale small and --data DIR (see README)")
             if name not in known:
                 raise UnknownNameError(unknown_name(f"source of comparisons at scale {self.scale}", name, known))
             if name in TASK_NAMES:

@@ -43,7 +43,7 @@ def strength_table(record: RewardModelRecord, published: PublishedStudy) -> Tabl
             f"each pair: {models or 'none'}. Cross-fitted: by models that never saw the pair's prompt.",
             "Percentiles: mean and sd over the pairs between a percentile and the one before (figure 2). Deciles: "
             "pairs in tenths by rising strength; labels that gold agrees with (figure 3), and accuracy of a model "
-            "trained on one tenth alone with equal steps, by cross-fitted strength (figure 4).",
+            "trained on one tenth alone with equal steps each, by cross-fitted strength (figure 4).",
             "Detector: negative strength flags a label as wrong; precision of flagging at random is the share of wrong "
             "labels. Pairs that gold does not decide are left out.",
             READING,
