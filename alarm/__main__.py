@@ -31,6 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
 def list_everything(method_files: list[str]) -> str:
     """Everything with a canonical name, with one line each."""
     import baselines  # noqa: F401  registers the baselines
+    from alarm.experiment.sources import SOURCES
     from alarm.methods import METHODS, load_method_file
     from alarm.reward_modeling.recipes import RECIPES
     from alarm.scorers.catalog import SCORERS, describe_scorer
@@ -43,6 +44,9 @@ def list_everything(method_files: list[str]) -> str:
         "tasks": {name: task.description for name, task in TASKS.items()},
         "methods": {name: method.description for name, method in METHODS.items()},
         "recipes": {name: recipe.description for name, recipe in RECIPES.items()},
+        "sources of comparisons besides tasks": {
+            name: f"{', '.join(entry.files)} in the folder named by --data" for name, entry in SOURCES.items()
+        },
         "scorers": {scorer.name: describe_scorer(scorer) for scorer in SCORERS},
         "scales": SCALES,
     }

@@ -52,6 +52,7 @@ def results(tmp_path):
         ({"aspects": ("gramar",)}, r"unknown aspect .*'gramar'. Did you mean 'grammar'"),
         ({"recipes": ("denoise",)}, r"unknown reward-model recipe 'denoise'. .*Known: .*soft_label_margin"),
         ({"sources": ("hh_harmles",)}, r"unknown source of comparisons at scale tiny 'hh_harmles'.*Known: .*wmt"),
+        ({"sources": ("hh_harmless",)}, r"--source hh_harmless is real data: add --scale small and --data DIR"),
         ({"methods": ("alarm@swaf",)}, r"unknown reward-model recipe 'swaf'. Did you mean 'swav'"),
         ({"grid_seeds": -1}, r"grid seeds must be 0 or more"),
         ({"seeds": ()}, r"at least one seed is needed"),
@@ -167,6 +168,7 @@ def test_list_names_everything_with_one_line_each():
         *("long_form_qa", "wmt", "holistic_only", "aspect_only", "weighted_sum", "alarm", "alarm_as_released"),
         *("log_sigmoid", "log_sigmoid_sum", "raw_sum", "denoised_rm", "meta_rm"),
         *("plain", "flip", "margin", "flip_margin", "soft_label_margin", "simcse", "swav", "meta"),
+        *("hh_harmless", "wmt22_da"),
         *("holistic", "factuality", "relevance", "completeness"),
         *("grammar", "confidence", "readability", "length", "tiny", "small", "paper"),
     }

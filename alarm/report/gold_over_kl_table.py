@@ -38,6 +38,7 @@ def gold_over_kl_table(runs: TaskRuns) -> Table | None:
         "50 %, the SFT policy against itself; read off at the largest KL that all runs of a raw method and its "
         "transformed one reach. Second line: mean difference over common seeds.",
     ]
+    caption += references_sentence(runs)
     if runs.best_of_k:
         ks = list(runs.best_of_k.ks)
         blocks.append(best_of_k_block(runs.best_of_k, "win_rate", "Best-of-k, gold win rate over an SFT sample, %", ks))
@@ -52,6 +53,21 @@ def gold_over_kl_table(runs: TaskRuns) -> Table | None:
         blocks=blocks,
         missing=missing,
     )
+
+
+def references_sentence(runs: TaskRuns) -> list[str]:
+    """What the runs' reference levels are, as their settings say."""
+    found = {repr(record.settings.get("references")): record.settings.get("references") for record in runs.records}
+    sentences = []
+    for settings in filter(None, found.values()):
+        level = {
+            "quantile": f"the {settings['quantile']:g} quantile of each prompt's {settings['samples']} SFT samples",
+            "mean": f"the mean of each prompt's {settings['samples']} SFT samples",
+            "canned": f"the reward of the canned response {settings['canned_response']!r}",
+            "constant": f"{settings['constant']:g} everywhere",
+        }.get(settings["strategy"], settings["strategy"])
+        sentences.append(f"Reference levels: {level}; best-of-k takes them from its own pool.")
+    return sentences
 
 
 def _end_cells(runs: TaskRuns, method: str) -> dict[str, Cell]:

@@ -23,6 +23,11 @@ from alarm.report.studies import (
 from alarm.report.tables import Block, Cell, Table
 
 AGAINST = f"against {PLAIN}"
+UNTRAINED = "untrained"
+SWEEP_READING = (
+    "At other noise: annotators who err at random alone, one seed; the middle column is the study's own annotators, "
+    "whose errors are mostly on close pairs, so that columns differ in the kind of noise too."
+)
 SWEPT_SETS = ("gold", "noisy")
 """The sweep is shown on the first of these that is on record."""
 
@@ -33,8 +38,8 @@ def recipe_table(record: RewardModelRecord, published: PublishedStudy) -> Table:
     contrastive = [variant for variant in found if variant[1]]
     denoising = [variant for variant in found if not variant[1]]
     blocks = [_accuracy_block(record, "Recipes at the end of training, accuracy in %", denoising, published)]
-    blocks[0].rows = [*record.heuristics, *blocks[0].rows]
-    blocks[0].cells |= _heuristic_cells(record)
+    blocks[0].rows = [*record.heuristics, UNTRAINED, *blocks[0].rows]
+    blocks[0].cells |= _heuristic_cells(record) | _untrained_cells(record)
     missing = [] if found else ["trained recipes"]
     if contrastive:
         rows = [variant for variant in denoising if variant[0] == PLAIN] + contrastive
@@ -43,15 +48,16 @@ def recipe_table(record: RewardModelRecord, published: PublishedStudy) -> Table:
         missing.append("contrastive terms")
     if record.sweep:
         blocks.append(_sweep_block(record))
-    else:
-        missing.append("the sweep over noise")
     missing += [f"validation pairs: {name}" for name in ("gold", "shifted") if name not in record.validation_sets]
     return Table(
         name=f"recipes_{record.source}",
         title=f"Reward-model recipes in {record.source}",
         caption=[
             "Share of validation pairs that the reward model orders as they are labelled, a tie counting half; all "
-            "recipes train for equal steps. Mean ± sd over n seeds (sample sd); rows above `plain` need no training.",
+            "recipes train for equal steps on the same pairs. Mean ± sd over n seeds (sample sd); heuristics need no "
+            f"training, {UNTRAINED} is the start of `plain`: where training lowers an accuracy, better than plain "
+            "means that less is lost.",
+            *([SWEEP_READING] if record.sweep else []),
             f"Second line: difference from {PLAIN}, paired by seed; brackets: Student's 95 % interval over seeds, "
             "where there are several. Bold: p < 0.05 after Holm's correction over its block. With three seeds it is "
             "wide, and says nothing about other comparisons.",
@@ -89,6 +95,17 @@ def _heuristic_cells(record: RewardModelRecord) -> dict[tuple[str, str], Cell]:
         for name in record.validation_sets
         if accuracies.get(name) is not None
     }
+
+
+def _untrained_cells(record: RewardModelRecord) -> dict[tuple[str, str], Cell]:
+    """Accuracies of the plain models before their first step."""
+    starts = [row for row in record.curves if row["recipe"] == PLAIN and row["steps"] and row["steps"][0] == 0]
+    found = {}
+    for name in record.validation_sets:
+        values = [100 * row["accuracy"][name][0] for row in starts if row["accuracy"].get(name)]
+        if values:
+            found[UNTRAINED, name] = Cell(spread(values))
+    return found
 
 
 def _sweep_block(record: RewardModelRecord) -> Block:

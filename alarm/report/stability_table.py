@@ -135,7 +135,7 @@ def _standard_gains(runs: TaskRuns, row: str, score: str) -> dict[str, np.ndarra
 
 def _sd_cell(means: Sequence[float]) -> Cell:
     if len(means) < 2:
-        return Cell(missing="a second seed")
+        return Cell()  # one seed has no spread
     return Cell(Spread(float(np.std(means, ddof=1)), None, len(means)), digits=3)
 
 
