@@ -29,7 +29,7 @@ def strength_figure(record: RewardModelRecord, published: PublishedStudy, path: 
     _decile_panel(axes[3], record, published)
     for axis in axes:
         if axis.lines:
-            axis.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
+            axis.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
             axis.grid(alpha=0.25)
         else:
             say_absent(axis, "not on record")
