@@ -13,7 +13,7 @@ from alarm.records import RewardModelRecord, write_reward_models
 from alarm.report.published import Number
 from alarm.report.published_study import PublishedStudy
 from alarm.report.recipe_figure import recipe_figure
-from alarm.report.recipe_table import recipe_table, sweep_accuracies
+from alarm.report.recipe_table import UNTRAINED, recipe_table, sweep_accuracies
 from alarm.report.render import render
 from alarm.report.strength_figure import strength_figure
 from alarm.report.strength_table import strength_table
@@ -59,7 +59,19 @@ def test_a_difference_is_paired_by_seed_with_students_interval():
 
 def test_recipes_are_compared_with_plain_and_with_the_paper(record):
     block = recipe_table(record, PUBLISHED).blocks[0]
-    assert block.rows == ["length", "plain", "flip", "margin", "flip_margin", "soft_label_margin"]
+    assert [row for row in block.rows if row != UNTRAINED] == [
+        "length",
+        "plain",
+        "flip",
+        "margin",
+        "flip_margin",
+        "soft_label_margin",
+    ]
+    starts = [row["accuracy"]["gold"][0] for row in record.curves if row["recipe"] == "plain" and row["steps"][0] == 0]
+    if starts:
+        assert block.cells[UNTRAINED, "gold"].measured.mean == pytest.approx(100 * np.mean(starts))
+    else:
+        assert UNTRAINED not in block.rows
     cell = block.cells["flip", "gold"]
     ours, plain = (final_accuracies(record, (name, None), "gold") for name in ("flip", "plain"))
     assert cell.measured.mean == pytest.approx(np.mean(list(ours.values()))) and cell.measured.count == 3
@@ -111,7 +123,7 @@ def test_without_gold_the_share_flagged_is_all_there_is():
     assert set(table.blocks[1].cells) == {("in_sample", "flagged_share"), ("cross_fitted", "flagged_share")}
     assert any("no gold" in gap for gap in table.missing)
     recipes = recipe_table(study_record("hh_harmless", gold=False), PUBLISHED)
-    assert {"the sweep over noise", "validation pairs: gold", "validation pairs: shifted"} <= set(recipes.missing)
+    assert {"validation pairs: gold", "validation pairs: shifted"} <= set(recipes.missing)
 
 
 def test_an_empty_study_is_a_list_of_what_is_missing(record, tmp_path):

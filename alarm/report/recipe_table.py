@@ -38,8 +38,9 @@ def recipe_table(record: RewardModelRecord, published: PublishedStudy) -> Table:
     contrastive = [variant for variant in found if variant[1]]
     denoising = [variant for variant in found if not variant[1]]
     blocks = [_accuracy_block(record, "Recipes at the end of training, accuracy in %", denoising, published)]
-    blocks[0].rows = [*record.heuristics, UNTRAINED, *blocks[0].rows]
-    blocks[0].cells |= _heuristic_cells(record) | _untrained_cells(record)
+    untrained = _untrained_cells(record)
+    blocks[0].rows = [*record.heuristics, *([UNTRAINED] if untrained else []), *blocks[0].rows]
+    blocks[0].cells |= _heuristic_cells(record) | untrained
     missing = [] if found else ["trained recipes"]
     if contrastive:
         rows = [variant for variant in denoising if variant[0] == PLAIN] + contrastive
