@@ -8,7 +8,8 @@ import torch
 
 from alarm.compositions import holistic_rewards
 from alarm.experiment.generation import generate
-from alarm.ppo.policy import Policy, build_model
+from alarm.ppo.networks import build_model
+from alarm.ppo.policy import Policy
 from alarm.ppo.rollout import rollout
 from alarm.ppo.sft import train_sft
 from alarm.ppo.tokenizer import train_tokenizer

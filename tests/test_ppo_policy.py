@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, T5Config, T5ForConditionalGeneration
 
 from alarm.ppo.batch import TokenBatch
-from alarm.ppo.policy import Policy, build_model, encode_distinct, freeze_all_but_norms, left_padded, positions
+from alarm.ppo.networks import build_model, freeze_all_but_norms
+from alarm.ppo.policy import Policy, encode_distinct, left_padded, positions
 from alarm.settings import PolicySettings
 from tests import tiny_models
 

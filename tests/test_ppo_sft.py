@@ -15,7 +15,8 @@ from torch import nn
 from transformers import AutoTokenizer
 
 from alarm.ppo.batch import TokenBatch
-from alarm.ppo.policy import Policy, build_model
+from alarm.ppo.networks import build_model
+from alarm.ppo.policy import Policy
 from alarm.ppo.rollout import rollout
 from alarm.ppo.sft import _batches, encode_responses, train_sft
 from alarm.ppo.tokenizer import train_tokenizer

@@ -12,7 +12,7 @@ import alarm
 POLICY_CODE = (
     "tasks/base.py",
     "text/offsets.py",
-    *(f"ppo/{name}.py" for name in ("batch", "policy", "rollout", "sft", "tokenizer")),
+    *(f"ppo/{name}.py" for name in ("batch", "networks", "policy", "rollout", "sft", "tokenizer")),
     "experiment/generation.py",
     "experiment/initial_policy.py",
     "experiment/policy_lab.py",

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from alarm.experiment.generation import generate
 from alarm.files import write_json
-from alarm.ppo.policy import Policy, build_model
+from alarm.ppo.networks import build_model
+from alarm.ppo.policy import Policy
 from alarm.ppo.sft import train_sft
 from alarm.ppo.tokenizer import train_tokenizer
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from alarm.ppo.batch import TokenBatch
-from alarm.ppo.policy import Policy, set_dropout
+from alarm.ppo.networks import set_dropout
+from alarm.ppo.policy import Policy
 from alarm.ppo.rollout import encode_prompts
 from alarm.settings import SFTSettings
 
