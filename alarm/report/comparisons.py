@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from alarm.evaluation.statistics import Estimate, bootstrap_mean, bootstrap_win_rate, holm, verdict
 from alarm.evaluation.win_rates import outcomes, spread, win_rate
@@ -57,17 +58,38 @@ def difference(runs: TaskRuns, row: str, baseline: str, score: str) -> Estimate 
     return bootstrap_mean(aligned.scores[row] - aligned.scores[baseline], seed=BOOTSTRAP_SEED)
 
 
-def gain_over_sft(runs: TaskRuns, row: str, score: str) -> tuple[list[float], Estimate] | None:
-    """Per seed, the mean paired gain of a run over the SFT policy, and its interval; None without SFT responses."""
-    before = runs.sft_scores(score)
-    if not before or not runs.finished.get(row):
+@dataclass(frozen=True)
+class PairedGains:
+    """What a run changed from the SFT policy's greedy responses to the same prompts, in one score."""
+
+    gains: NDArray
+    """[S, P], after minus before."""
+    before: NDArray
+    """[P]."""
+    seeds: tuple[int, ...]
+    ids: tuple[str, ...]
+
+
+def paired_gains(runs: TaskRuns, row: str, score: str) -> PairedGains | None:
+    """None without finished runs, or without responses of the SFT policy to the same prompts."""
+    known = runs.sft_scores(score)
+    if not known or not runs.finished.get(row):
         return None
     aligned = runs.aligned([row], score)
-    shared = [i for i, name in enumerate(aligned.ids) if np.isfinite(before.get(name, np.nan))]
+    shared = [i for i, name in enumerate(aligned.ids) if np.isfinite(known.get(name, np.nan))]
     if not shared or not aligned.seeds:
         return None
-    gains = aligned.scores[row][:, shared] - np.array([before[aligned.ids[i]] for i in shared])
-    return gains.mean(axis=1).tolist(), bootstrap_mean(gains, seed=BOOTSTRAP_SEED)
+    ids = tuple(aligned.ids[i] for i in shared)
+    before = np.array([known[name] for name in ids])
+    return PairedGains(aligned.scores[row][:, shared] - before, before, aligned.seeds, ids)
+
+
+def gain_over_sft(runs: TaskRuns, row: str, score: str) -> tuple[list[float], Estimate] | None:
+    """Per seed, the mean paired gain of a run over the SFT policy, and its interval; None without SFT responses."""
+    paired = paired_gains(runs, row, score)
+    if paired is None:
+        return None
+    return paired.gains.mean(axis=1).tolist(), bootstrap_mean(paired.gains, seed=BOOTSTRAP_SEED)
 
 
 def correct(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from alarm.evaluation.statistics import bootstrap_mean
 from alarm.evaluation.win_rates import spread
 from alarm.report.captions import origin
-from alarm.report.comparisons import BOOTSTRAP_SEED, correct
+from alarm.report.comparisons import BOOTSTRAP_SEED, correct, paired_gains
 from alarm.report.gold_over_kl import PAIRS
 from alarm.report.published import PAPER_METHODS
 from alarm.report.runs import TaskRuns, mixtures
@@ -52,17 +52,12 @@ def shown_scores(runs: TaskRuns) -> list[str]:
 
 def improvements(runs: TaskRuns, method: str, score: str) -> Improvements | None:
     """None without finished runs, or without responses of the SFT policy to the same prompts."""
-    before = runs.sft_scores(score)
-    if not before or not runs.finished.get(method):
-        return None
-    aligned = runs.aligned([method], score)
-    shared = [i for i, name in enumerate(aligned.ids) if np.isfinite(before.get(name, np.nan))]
-    if not shared or not aligned.seeds:
+    paired = paired_gains(runs, method, score)
+    if paired is None:
         return None
     sign = 1.0 if runs.higher_is_better(score) else -1.0
-    start = sign * np.array([before[aligned.ids[i]] for i in shared])
-    gains = sign * aligned.scores[method][:, shared] - start
-    return Improvements(gains, start < np.median(start), aligned.seeds, tuple(aligned.ids[i] for i in shared))
+    start = sign * paired.before
+    return Improvements(sign * paired.gains, start < np.median(start), paired.seeds, paired.ids)
 
 
 def improvements_table(runs: TaskRuns) -> Table | None:
