@@ -309,6 +309,7 @@ def test_a_record_is_assembled_from_stored_parts(source):
         strength={"in_sample": strength | {"seconds": 2.0}},
         curves=[curve | {"seconds": 3.0}],
         environment={"device": "cpu"},
+        seconds=5.0,
         **COMMON,
     )
     assert (record.source, record.scale, record.seconds) == ("toy", "tiny", 5.0)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from alarm.experiment.code import REWARD_CODE
 from alarm.experiment.constants import Constants
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from alarm.scorers.reader import Reader
 
 LABS: Registry[type[Lab]] = Registry("task")
+T = TypeVar("T")
 
 
 Pairs = tuple[list[Comparison], list[Comparison]]
@@ -47,7 +48,7 @@ class Lab(PolicyLab):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._known: dict[tuple[str, ...], Any] = {}
+        self._known: dict[tuple[str, str], Any] = {}
 
     # What a subclass provides.
 
@@ -283,12 +284,11 @@ class Lab(PolicyLab):
             "constants": {name: constants.to_dict() for name, constants in self.constants.items()},
         }
 
-    def _once(self, *key_and_make: Any) -> Any:
+    def _once(self, kind: str, key: str, make: Callable[[], T]) -> T:
         """What `make` returns for a key, called once."""
-        *key, make = key_and_make
-        if tuple(key) not in self._known:
-            self._known[tuple(key)] = make()
-        return self._known[tuple(key)]
+        if (kind, key) not in self._known:
+            self._known[kind, key] = make()
+        return self._known[kind, key]
 
     def _reward_inputs(self) -> dict[str, Any]:
         """What the reward models and all that they judge depend on."""

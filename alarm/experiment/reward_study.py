@@ -131,7 +131,7 @@ class RewardStudy:
         done: dict[str, list[Part]] = defaultdict(list)
         for part in self.parts():
             done[part.kind].append(self.part(part))
-        record = assemble(
+        return assemble(
             self.source,
             strength=dict(zip(WAYS, done["strength"], strict=True)),
             curves=done["curve"],
@@ -140,8 +140,8 @@ class RewardStudy:
             settings=self.settings,
             recipes=self.recipes,
             environment=environment(self.device),
+            seconds=sum(part["seconds"] for parts in done.values() for part in parts),
         )
-        return replace(record, seconds=sum(part["seconds"] for parts in done.values() for part in parts))
 
     def _train(self, part: StudyPart, **common: Any) -> Part:
         source, few = self.source, first_pairs(self.source, self.recipes.study_pairs)

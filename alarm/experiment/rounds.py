@@ -43,10 +43,11 @@ class RoundRewardModel:
         self.lab = lab
         self.seed = seed
         self.iterative = RECIPES[recipe].iterative
-        self.scorer = lab.holistic(recipe)
         self.constants = lab.holistic_constants(recipe)
         if self.iterative:
-            self.scorer = HolisticScorer(self.scorer.directory, device=lab.device)
+            self.scorer = HolisticScorer(lab.reward_model("holistic", recipe), device=lab.device)
+        else:
+            self.scorer = lab.holistic(recipe)
 
     def update(self, policy: Policy, number: int) -> dict[str, float]:
         """MetaRM's updates after round `number`: spread the scores of the policy's samples, keep to the comparisons.
@@ -79,7 +80,7 @@ class RoundRewardModel:
             over prompts of the standard deviation of its samples' scores, in raw reward.
         """
         scores = self.scorer.score([s.prompt for s in samples], [s.response for s in samples])
-        judged = [(score.value, gold) for score, gold in zip(scores, self._gold(samples), strict=True)]
+        judged = [(score.value, gold) for score, gold in zip(scores, _golds(self.lab, samples), strict=True)]
         right, pairs, spreads = 0.0, 0, []
         for values in _by_prompt(samples, judged).values():
             spreads.append(np.std([score for score, _ in values]))
@@ -117,22 +118,22 @@ class RoundRewardModel:
             seed=_stream(self.seed, number, purpose),
         )
 
-    def _gold(self, samples: Sequence[Sample]) -> list[float]:
-        by_id = {example.id: example for split in ("dev", "train") for example in self.lab.task.split(split)}
-        return self.lab.task.gold([by_id[s.id] for s in samples], [s.response for s in samples])
-
 
 def gold_comparisons(lab: Lab, samples: Sequence[Sample]) -> list[Comparison]:
     """The pairs of a prompt's samples that gold decides, labelled by it: what a shifted policy asks of a model."""
-    by_id = {example.id: example for example in lab.task.split("dev")}
-    golds = lab.task.gold([by_id[s.id] for s in samples], [s.response for s in samples])
-    judged = [(sample.response, gold) for sample, gold in zip(samples, golds, strict=True)]
+    judged = [(sample.response, gold) for sample, gold in zip(samples, _golds(lab, samples), strict=True)]
     comparisons = []
     for prompt, group in _by_prompt(samples, judged).items():
         for (a, gold_a), (b, gold_b) in itertools.combinations(dict(group).items(), 2):
             if gold_a != gold_b:
                 comparisons.append(Comparison(prompt, *((a, b) if gold_a > gold_b else (b, a))))
     return comparisons
+
+
+def _golds(lab: Lab, samples: Sequence[Sample]) -> list[float]:
+    """Gold quality of responses to dev prompts."""
+    by_id = {example.id: example for example in lab.task.split("dev")}
+    return lab.task.gold([by_id[s.id] for s in samples], [s.response for s in samples])
 
 
 def _by_prompt(samples: Sequence[Sample], values: Sequence[T]) -> dict[str, list[T]]:

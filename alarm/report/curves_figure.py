@@ -55,7 +55,8 @@ def curves_figure(runs: TaskRuns, methods: Sequence[str], path: Path, footer: st
         axis.set_xlabel("PPO iteration", fontsize=9)
         axis.grid(alpha=0.25)
     shared_legend(figure, axes, columns=5)
-    figure.suptitle(f"Training curves in {runs.task}", x=0.01, ha="left")
+    beside = set(shown) - set(PAPER_METHODS) and set(shown) != set(runs.methods) & set(runs.finished)
+    figure.suptitle(f"Training curves{' of further methods' if beside else ''} in {runs.task}", x=0.01, ha="left")
     return save(figure, path, footer)
 
 

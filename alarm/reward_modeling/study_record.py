@@ -24,8 +24,12 @@ def assemble(
     settings: RewardModelSettings,
     recipes: RecipeSettings,
     environment: Mapping[str, Any],
+    seconds: float,
 ) -> RewardModelRecord:
-    """The record of a study from its parts; `strength` holds one part per way of measuring it."""
+    """The record of a study from its parts; `strength` holds one part per way of measuring it.
+
+    `seconds` are those of all parts, of such too that the record does not show.
+    """
     sets = validation_sets(source)
     validation = Validation(sets)
     return RewardModelRecord(
@@ -40,7 +44,7 @@ def assemble(
         curves=[_without_seconds(part) for part in curves],
         sweep=[row for part in sweep for row in part["rows"]],
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
-        seconds=sum(part["seconds"] for part in (*strength.values(), *deciles, *curves, *sweep)),
+        seconds=seconds,
         environment=environment,
     )
 
