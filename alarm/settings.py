@@ -51,6 +51,7 @@ class SFTSettings:
 class RewardModelSettings:
     """Comparisons by simulated annotators, and the reward models trained on them."""
 
+    holistic_model: str | None = None  # a ready-made holistic reward, "comet:CHECKPOINT"; None: trained on comparisons
     comparison_prompts: int = 800  # prompts whose responses are compared
     responses_per_prompt: int = 4  # samples of the SFT policy compared with each other
     grammar_checker: str = "harper"  # or "languagetool", the paper's

@@ -36,6 +36,7 @@ STATE = "state.json"
 CHECKPOINT = "checkpoint"
 REWARD_MODEL = "reward_model"
 FINAL_SAMPLES = "final_samples.jsonl"
+POLICY = "policy"
 
 
 class Run:
@@ -69,6 +70,17 @@ class Run:
         """Samples of the trained policy on the dev prompts of the last round's diagnostics; none if the run failed."""
         file = self._artifact() / FINAL_SAMPLES
         return read_samples(file) if file.is_file() else []
+
+    def policy_directory(self) -> Path:
+        """The trained policy with its tokenizer, a folder that any Hugging Face program can load.
+
+        Raises:
+            ValueError: the run failed, and so left no policy.
+        """
+        folder = self._artifact() / POLICY
+        if not folder.is_dir():
+            raise ValueError(f"the run of {self.spec} failed and left no policy; its record says why")
+        return folder
 
     def _artifact(self) -> Path:
         concerns = ("policy", "sft", "reward_models", "recipes", "references", "reward", "ppo", "evaluation")
@@ -113,6 +125,8 @@ class Run:
             error = f"iteration {len(history)}: {problem}"
         generations, metrics = self._test(policy, clock) if error is None else ([], {})
         record = self._record(history, metrics, clock, started, error)
+        if error is None:
+            policy.save(path / POLICY)
         write_record(path, record, generations)
         _remove(work)
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from alarm.experiment.generation import Sample
 from alarm.records import Generation
+from alarm.scorers.base import Placement
 from alarm.tasks.base import Example
 
 if TYPE_CHECKING:
@@ -16,20 +17,28 @@ if TYPE_CHECKING:
 
 
 def score_generations(lab: Lab, examples: Sequence[Example], samples: Sequence[Sample]) -> list[Generation]:
-    """Every score of every response: holistic raw and normalised, all aspects, gold."""
+    """Every score of every response: holistic raw and normalised, all aspects (with their spans), gold."""
     prompts = [example.prompt for example in examples]
     responses = [sample.response for sample in samples]
     raw = [score.value for score in lab.holistic_scorer.score(prompts, responses)]
     constants = lab.constants["holistic"]
+    aspects = {name: scorer.score(prompts, responses) for name, scorer in lab.scorers.items()}
+    parts = [name for name, scorer in lab.scorers.items() if scorer.placement is not Placement.LAST]
     columns = {
         "holistic": [(value - constants.mean) / constants.std for value in raw],
         "holistic_raw": raw,
-        **{name: [s.value for s in scorer.score(prompts, responses)] for name, scorer in lab.scorers.items()},
+        **{name: [score.value for score in scores] for name, scores in aspects.items()},
         "gold": lab.task.gold(examples, responses),
         **{f"gold_{name}": values for name, values in lab.task.gold_parts(examples, responses).items()},
     }
     return [
-        Generation(sample.id, sample.response, sample.length, {name: values[i] for name, values in columns.items()})
+        Generation(
+            sample.id,
+            sample.response,
+            sample.length,
+            {name: values[i] for name, values in columns.items()},
+            {name: [(span.start, span.end, span.value) for span in aspects[name][i].spans] for name in parts},
+        )
         for i, sample in enumerate(samples)
     ]
 

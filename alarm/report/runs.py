@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from alarm.records import (
     BestOfKRecord,
     Generation,
+    JudgeRecord,
+    MetricRecord,
     RunRecord,
     SelectionRecord,
     SetupRecord,
@@ -21,6 +23,8 @@ from alarm.records import (
     hardware_kind,
     read_best_of_k,
     read_generations,
+    read_judge,
+    read_metric,
     read_records,
     read_selection,
     read_setup,
@@ -68,6 +72,10 @@ class TaskRuns:
     best_of_k: BestOfKRecord | None = None
     sft: dict[str, Generation] | None = None
     """Greedy test responses of the SFT policy by prompt id."""
+    judges: list[JudgeRecord] = field(default_factory=list)
+    """Verdicts of language-model judges on these runs' responses."""
+    metrics: list[MetricRecord] = field(default_factory=list)
+    """Scores of metrics computed after the runs, such as COMET."""
     _generations: dict[tuple[str, int], dict[str, Generation]] = field(default_factory=dict)
 
     @property
@@ -210,6 +218,7 @@ def mixtures(runs: TaskRuns) -> list[str]:
 
 
 def _task_runs(results: Path, scale: str, task: str, kind: str, records: Sequence[RunRecord]) -> TaskRuns:
+    folder = records_folder(results, scale, task)
     selection, setup = selection_path(results, scale, task), setup_path(results, scale, task)
     sft, pool = sft_generations_path(results, scale, task), best_of_k_path(results, scale, task)
     return TaskRuns(
@@ -221,6 +230,8 @@ def _task_runs(results: Path, scale: str, task: str, kind: str, records: Sequenc
         setup=read_setup(setup) if setup.is_file() else None,
         best_of_k=_of_kind(read_best_of_k(pool), kind) if pool.is_file() else None,
         sft={g.id: g for g in read_generations(sft)} if sft.is_file() else None,
+        judges=[read_judge(path) for path in sorted(folder.glob("judge_*.json"))],
+        metrics=[read_metric(path) for path in sorted(folder.glob("metric_*.json"))],
     )
 
 

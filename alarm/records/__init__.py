@@ -1,0 +1,100 @@
+"""What a run leaves behind: one JSON record and one line of JSON per test example. Tables are made from these alone.
+
+Layout, below `<results>/<scale>/records/<task>/`:
+
+    <run name>/seed<k>.json                 a `RunRecord`
+    <run name>/seed<k>.generations.jsonl    its test responses, a `Generation` per line
+    selection.json                          a `SelectionRecord`: proactive selection
+    setup.json                              a `SetupRecord`: what the runs share, such as reward-model accuracies
+    best_of_k.json                          a `BestOfKRecord`: best-of-k from one pool of SFT samples
+    reward_models.json                      a `RewardModelRecord`: recipes of reward models, strength of preferences
+    judge_<name>.json                       a `JudgeRecord`: verdicts of a language-model judge
+    metric_<name>.json                      a `MetricRecord`: scores of a metric computed after the runs
+    sft.generations.jsonl                   optional: the SFT policy's greedy test responses
+"""
+
+from alarm.records.files import (
+    RecordError,
+    generations_of,
+    read_best_of_k,
+    read_generations,
+    read_judge,
+    read_metric,
+    read_record,
+    read_records,
+    read_reward_models,
+    read_selection,
+    read_setup,
+    write_best_of_k,
+    write_generations,
+    write_judge,
+    write_metric,
+    write_record,
+    write_reward_models,
+    write_selection,
+    write_setup,
+)
+from alarm.records.kinds import (
+    BestOfKRecord,
+    Generation,
+    JudgeRecord,
+    MetricRecord,
+    RewardModelRecord,
+    RunRecord,
+    SelectionRecord,
+    SetupRecord,
+    hardware_kind,
+    run_name,
+)
+from alarm.records.paths import (
+    best_of_k_path,
+    judge_path,
+    metric_path,
+    record_path,
+    records_folder,
+    reward_models_path,
+    selection_path,
+    setup_path,
+    sft_generations_path,
+)
+
+__all__ = [
+    "BestOfKRecord",
+    "Generation",
+    "JudgeRecord",
+    "MetricRecord",
+    "RecordError",
+    "RewardModelRecord",
+    "RunRecord",
+    "SelectionRecord",
+    "SetupRecord",
+    "best_of_k_path",
+    "generations_of",
+    "hardware_kind",
+    "judge_path",
+    "metric_path",
+    "read_best_of_k",
+    "read_generations",
+    "read_judge",
+    "read_metric",
+    "read_record",
+    "read_records",
+    "read_reward_models",
+    "read_selection",
+    "read_setup",
+    "record_path",
+    "records_folder",
+    "reward_models_path",
+    "run_name",
+    "selection_path",
+    "setup_path",
+    "sft_generations_path",
+    "write_best_of_k",
+    "write_generations",
+    "write_judge",
+    "write_metric",
+    "write_record",
+    "write_reward_models",
+    "write_selection",
+    "write_setup",
+]

@@ -1,0 +1,237 @@
+"""Records and generations as files: written atomically, read with every problem named."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from alarm.files import sha256_of, write_atomically
+from alarm.records.kinds import (
+    BestOfKRecord,
+    Generation,
+    JudgeRecord,
+    MetricRecord,
+    RewardModelRecord,
+    RunRecord,
+    SelectionRecord,
+    SetupRecord,
+)
+from alarm.records.paths import (
+    best_of_k_path,
+    judge_path,
+    metric_path,
+    record_path,
+    reward_models_path,
+    selection_path,
+    setup_path,
+)
+
+SCHEMA = 1
+
+AnyRecord = TypeVar(
+    "AnyRecord", RunRecord, SelectionRecord, SetupRecord, BestOfKRecord, RewardModelRecord, JudgeRecord, MetricRecord
+)
+_KINDS = {
+    RunRecord: "run",
+    SelectionRecord: "selection",
+    SetupRecord: "setup",
+    BestOfKRecord: "best_of_k",
+    RewardModelRecord: "reward_models",
+    JudgeRecord: "judge",
+    MetricRecord: "metric",
+}
+
+
+class RecordError(ValueError):
+    """A record that cannot be read; the message names the file and the remedy."""
+
+
+def write_record(results: Path, record: RunRecord, generations: Sequence[Generation] | None = None) -> Path:
+    """Write a run's generations, then its record, each atomically; returns the record's path.
+
+    The record carries a checksum of the generations, so that a mixture of two runs is noticed.
+
+    Raises:
+        ValueError: the folder cannot be written, or two generations have one id.
+    """
+    path = record_path(results, record.scale, record.task, record.run_name, record.seed)
+    pointer = None
+    if generations is not None:
+        file = path.with_suffix(".generations.jsonl")
+        write_generations(file, generations)
+        pointer = {"file": file.name, "sha256": sha256_of(file), "examples": len(generations)}
+    return _write(path, replace(record, generations=pointer))
+
+
+def write_selection(results: Path, record: SelectionRecord) -> Path:
+    return _write(selection_path(results, record.scale, record.task), record)
+
+
+def write_setup(results: Path, record: SetupRecord) -> Path:
+    return _write(setup_path(results, record.scale, record.task), record)
+
+
+def write_best_of_k(results: Path, record: BestOfKRecord) -> Path:
+    return _write(best_of_k_path(results, record.scale, record.task), record)
+
+
+def write_reward_models(results: Path, record: RewardModelRecord) -> Path:
+    return _write(reward_models_path(results, record.scale, record.source), record)
+
+
+def write_judge(results: Path, record: JudgeRecord) -> Path:
+    return _write(judge_path(results, record.scale, record.task, record.judge), record)
+
+
+def write_metric(results: Path, record: MetricRecord) -> Path:
+    return _write(metric_path(results, record.scale, record.task, record.name), record)
+
+
+def read_record(path: Path) -> RunRecord:
+    """Read one run's record.
+
+    Raises:
+        RecordError: the file is unreadable, of another kind or schema, or lacks a field.
+    """
+    return replace(_read(path, RunRecord), path=path)
+
+
+def read_selection(path: Path) -> SelectionRecord:
+    """As `read_record`, for `selection.json`."""
+    return _read(path, SelectionRecord)
+
+
+def read_setup(path: Path) -> SetupRecord:
+    """As `read_record`, for `setup.json`."""
+    return _read(path, SetupRecord)
+
+
+def read_best_of_k(path: Path) -> BestOfKRecord:
+    """As `read_record`, for `best_of_k.json`."""
+    return _read(path, BestOfKRecord)
+
+
+def read_reward_models(path: Path) -> RewardModelRecord:
+    """As `read_record`, for `reward_models.json`."""
+    return _read(path, RewardModelRecord)
+
+
+def read_judge(path: Path) -> JudgeRecord:
+    """As `read_record`, for `judge_*.json`."""
+    return _read(path, JudgeRecord)
+
+
+def read_metric(path: Path) -> MetricRecord:
+    """As `read_record`, for `metric_*.json`."""
+    return _read(path, MetricRecord)
+
+
+def read_records(directory: Path) -> list[RunRecord]:
+    """All run records below `<results>/<scale>/records`, in the order of task, run name and seed.
+
+    Raises:
+        RecordError: the folder does not exist, or one of its records cannot be read or lies in the wrong place.
+    """
+    if not Path(directory).is_dir():
+        raise RecordError(f"there are no records in {directory}; run `pytest benchmarks` first")
+    records = [read_record(path) for path in sorted(Path(directory).glob("*/*/seed*.json"))]
+    for record in records:
+        expected = Path(record.task) / record.run_name / f"seed{record.seed}.json"
+        if record.path.relative_to(directory) != expected or record.scale != Path(directory).parent.name:
+            raise RecordError(
+                f"{record.path} says it is {record.scale}/{expected}; move it there, or delete it and run again"
+            )
+    return sorted(records, key=lambda r: (r.task, r.run_name, r.seed))
+
+
+def write_generations(path: Path, generations: Iterable[Generation]) -> Path:
+    """Write generations as JSON lines, atomically; ids must be unique."""
+    generations = list(generations)
+    if len({g.id for g in generations}) != len(generations):
+        raise ValueError(f"generations for {path}: two of them have the same id; score each example once")
+    return write_atomically(path, "".join(_dump(asdict(g)) + "\n" for g in generations))
+
+
+def read_generations(path: Path) -> list[Generation]:
+    """Read a file of generations.
+
+    Raises:
+        RecordError: the file is missing, or a line is malformed (the message names it).
+    """
+    try:
+        # Not splitlines(): a response may hold other characters that end a line in Unicode, such as U+2028.
+        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecordError(f"{path} cannot be read ({error}); delete its record and run again") from error
+    generations = []
+    for number, line in enumerate(lines if lines != [""] else [], start=1):
+        try:
+            row = json.loads(line)
+            scores = {name: math.nan if value is None else float(value) for name, value in row["scores"].items()}
+            generations.append(
+                Generation(str(row["id"]), str(row["response"]), int(row["length"]), scores, row.get("spans", {}))
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RecordError(
+                f"{path}, line {number} is not a generation ({error!r}); delete the record and run again"
+            ) from error
+    return generations
+
+
+def generations_of(record: RunRecord) -> list[Generation]:
+    """The generations a record points to, checked against its checksum.
+
+    Raises:
+        RecordError: the record has none, or the file is missing or is not the one the record was written with.
+    """
+    if record.path is None or record.generations is None:
+        raise RecordError(f"the record of {record.task} {record.run_name} seed {record.seed} has no generations")
+    path = record.path.parent / record.generations["file"]
+    if path.is_file() and sha256_of(path) != record.generations["sha256"]:
+        raise RecordError(f"{path} does not belong to {record.path.name} beside it; delete both and run again")
+    return read_generations(path)
+
+
+def _write(path: Path, record: AnyRecord) -> Path:
+    values = {f.name: getattr(record, f.name) for f in fields(record) if f.name != "path"}
+    return write_atomically(path, _dump({"kind": _KINDS[type(record)], "schema": SCHEMA, **values}, indent=1) + "\n")
+
+
+def _read(path: Path, cls: type[AnyRecord]) -> AnyRecord:
+    remedy = "delete it and run `pytest benchmarks` again"
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RecordError(f"{path} cannot be read ({error}); {remedy}") from error
+    if not isinstance(values, dict) or values.pop("kind", None) != _KINDS[cls]:
+        raise RecordError(f"{path} is no {_KINDS[cls]} record of this suite; move it out of the results folder")
+    schema = values.pop("schema", None)
+    if schema != SCHEMA:
+        raise RecordError(f"{path} has record schema {schema}, this version reads {SCHEMA}; {remedy}")
+    known = {f.name: f for f in fields(cls) if f.name != "path"}
+    unknown = values.keys() - known.keys()
+    # Every field is written, so an absent one means a damaged or foreign file even where there is a default.
+    absent = known.keys() - values.keys()
+    if unknown or absent:
+        problem = f"lacks {', '.join(sorted(absent))}" if absent else f"has unknown {', '.join(sorted(unknown))}"
+        raise RecordError(f"{path} {problem}; {remedy}")
+    return cls(**values)
+
+
+def _dump(value: Any, indent: int | None = None) -> str:
+    """JSON with dataclasses as objects, and with NaN and infinities as null, which every reader of JSON understands."""
+    return json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return _finite(asdict(value)) if is_dataclass(value) else value

@@ -1,0 +1,48 @@
+"""Where records lie below the results folder."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+
+def records_folder(results: Path, scale: str, task: str | None = None) -> Path:
+    folder = Path(results) / scale / "records"
+    return folder / task if task else folder
+
+
+def record_path(results: Path, scale: str, task: str, name: str, seed: int) -> Path:
+    return records_folder(results, scale, task) / name / f"seed{seed}.json"
+
+
+def selection_path(results: Path, scale: str, task: str) -> Path:
+    return records_folder(results, scale, task) / "selection.json"
+
+
+def setup_path(results: Path, scale: str, task: str) -> Path:
+    return records_folder(results, scale, task) / "setup.json"
+
+
+def best_of_k_path(results: Path, scale: str, task: str) -> Path:
+    return records_folder(results, scale, task) / "best_of_k.json"
+
+
+def reward_models_path(results: Path, scale: str, source: str) -> Path:
+    return records_folder(results, scale, source) / "reward_models.json"
+
+
+def sft_generations_path(results: Path, scale: str, task: str) -> Path:
+    return records_folder(results, scale, task) / "sft.generations.jsonl"
+
+
+def judge_path(results: Path, scale: str, task: str, judge: str) -> Path:
+    return records_folder(results, scale, task) / f"judge_{_file_name(judge)}.json"
+
+
+def metric_path(results: Path, scale: str, task: str, name: str) -> Path:
+    return records_folder(results, scale, task) / f"metric_{_file_name(name)}.json"
+
+
+def _file_name(name: str) -> str:
+    """Letters, digits, dots and dashes of a name, such as that of a model; everything else is a dash."""
+    return re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.")
