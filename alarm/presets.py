@@ -7,6 +7,7 @@ from dataclasses import replace
 from alarm.registry import UnknownNameError, unknown_name
 from alarm.settings import (
     SCALES,
+    DataSettings,
     EvaluationSettings,
     PolicySettings,
     PPOSettings,
@@ -76,6 +77,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
     ("small", "wmt"): Preset(
         scale="small",
         task="wmt",
+        data=DataSettings(corpus="multi30k"),
         policy=PolicySettings(vocabulary_size=4000, hidden_size=192, feedforward_size=768, layers=2, heads=4),
         sft=SFTSettings(steps=3000, batch_size=96, learning_rate=2e-3, dropout=0.1),
         reward_models=RewardModelSettings(comparison_prompts=2000, steps=150),

@@ -12,8 +12,21 @@ from typing import Any
 SCALES = {
     "tiny": "generated worlds, models trained from scratch in seconds; no network, no GPU",
     "small": "real text from disk (Multi30k for wmt), models trained from scratch; patient CPU or one GPU",
-    "paper": "the papers' models and data; needs hub access and GPUs",
+    "paper": "the papers' models and data; needs hub access and a GPU",
 }
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Which data a task reads, and how a corpus without splits of its own is split."""
+
+    corpus: str = "world"  # "world" (generated), "multi30k", "europarl", "qa_feedback"
+    source_language: str = "de"  # of translation, as an ISO 639-1 code; the target is English
+    prompt_prefix: str = ""  # before the source sentence, as pretrained T5 models expect
+    pairs: int | None = None  # the first so many pairs of a corpus without splits; None: all
+    test_share: float = 0.3  # of these pairs
+    dev_share: float = 0.1  # of the rest
+    split_seed: int = 42
 
 
 @dataclass(frozen=True)
@@ -21,6 +34,7 @@ class PolicySettings:
     """The policy network: a checkpoint by name or path, or a from-scratch architecture when `checkpoint` is None."""
 
     checkpoint: str | None = None
+    revision: str | None = None  # of the checkpoint and its tokenizer on the hub; None: the newest
     architecture: str = "seq2seq"  # "seq2seq" (T5) or "causal" (GPT-2) when built from scratch
     vocabulary_size: int = 768  # pieces
     hidden_size: int = 64
@@ -165,6 +179,7 @@ class Preset:
 
     scale: str
     task: str
+    data: DataSettings = field(default_factory=DataSettings)
     policy: PolicySettings = field(default_factory=PolicySettings)
     sft: SFTSettings = field(default_factory=SFTSettings)
     reward_models: RewardModelSettings = field(default_factory=RewardModelSettings)

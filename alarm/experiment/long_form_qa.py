@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from alarm.experiment.code import REWARD_CODE
 from alarm.experiment.generation import Sample
 from alarm.experiment.lab import LABS, Lab, Pairs, Truths
+from alarm.files import sha256_of, write_json
 from alarm.reward_modeling.comparisons import Comparison
 from alarm.scorers.base import Scorer
 from alarm.settings import RewardModelSettings
 from alarm.tasks.base import Task
 from alarm.tasks.long_form_qa import LongFormQA
-from alarm.tasks.qa_feedback import PAIRS, Feedback, read_feedback, write_feedback
+from alarm.tasks.qa_feedback import PAIRS, Feedback, find_feedback, read_feedback, write_feedback
 from alarm.tasks.qa_labels import completeness_preference, factuality_labels, preferred_pairs, relevance_labels
 
 WORLD_SEED = 11
 ANNOTATOR_SEED = 12
+FEEDBACK_FILES = ("train_feedback", "dev_feedback")
 HELD_OUT_SHARE = 8
 """One in this many annotated questions is kept for the reward models' reported accuracy."""
 
@@ -38,7 +41,28 @@ class LongFormQALab(Lab):
         write_world(directory, seed=WORLD_SEED)
 
     def read_task(self, directory: Path) -> Task:
-        return LongFormQA(directory)
+        """The generated world; or QA-Feedback in `directory` or in its folder `qa_feedback`."""
+        if self.preset.data.corpus == "world":
+            return LongFormQA(directory)
+        return LongFormQA(_nested(directory), gold="chrf")
+
+    def noisy_comparisons(self, settings: RewardModelSettings) -> Path:
+        """As for any task; QA-Feedback's own human feedback is taken as it is."""
+        if self.preset.data.corpus == "world":
+            return super().noisy_comparisons(settings)
+        found = {name: find_feedback(_nested(self.data_directory()), name) for name in FEEDBACK_FILES}
+
+        def build(path: Path) -> None:
+            records = {name: read_feedback(file) for name, file in found.items()}
+            for name, feedback in records.items():
+                write_feedback(path / f"{name}.json", feedback)
+            count = sum(map(len, records.values()))
+            pairs = {"pairs": count * len(PAIRS), "undecided_pairs": _undecided(records.values())}
+            unknown = {"wrong_label_share": None, "error_rate": None, "temperature": None}
+            write_json(path / "report.json", {"prompts": count, **pairs, **unknown})
+
+        inputs = {"feedback": {name: sha256_of(file) for name, file in found.items()}}
+        return self.artifact("comparisons", REWARD_CODE, inputs, build)
 
     def write_comparisons(
         self, directory: Path, samples: Sequence[Sample], settings: RewardModelSettings
@@ -70,7 +94,7 @@ class LongFormQALab(Lab):
         return {
             "prompts": len(feedback),
             "pairs": len(feedback) * len(PAIRS),
-            "undecided_pairs": sum(record.preference.count(0) for record in feedback),
+            "undecided_pairs": _undecided([feedback]),
             "pairs_with_known_truth": len(decided),
             "wrong_label_share": sum(label != truth for label, truth in decided) / len(decided) if decided else None,
             "error_rate": settings.error_rate,
@@ -87,6 +111,9 @@ class LongFormQALab(Lab):
     def read_truths(self, directory: Path) -> Truths:
         from alarm.tasks.worlds.qa_annotators import read_true_labels
 
+        if self.preset.data.corpus != "world":
+            # Nobody knows which of the people's labels are wrong.
+            return tuple([0] * len(pairs) for pairs in self.read_preferences(directory))
         truths = {labels.prompt: labels.preference for labels in read_true_labels(directory / "true_labels.jsonl")}
         return tuple(
             [
@@ -130,7 +157,17 @@ class LongFormQALab(Lab):
 
 def _feedback(directory: Path) -> tuple[list[Feedback], list[Feedback]]:
     """Feedback for training, and held out."""
-    return tuple(read_feedback(directory / f"{split}_feedback.json") for split in ("train", "dev"))
+    return tuple(read_feedback(directory / f"{name}.json") for name in FEEDBACK_FILES)
+
+
+def _undecided(files: Iterable[Sequence[Feedback]]) -> int:
+    return sum(record.preference.count(0) for feedback in files for record in feedback)
+
+
+def _nested(directory: Path) -> Path:
+    """QA-Feedback's own folder of a folder with all real data."""
+    nested = directory / "qa_feedback"
+    return nested if nested.is_dir() else directory
 
 
 def _comparisons(record: Feedback, preference: Sequence[int]) -> list[Comparison]:

@@ -57,12 +57,14 @@ class PolicyLab(ABC):
 
     @cached_property
     def task(self) -> Task:
-        if self._data is not None:
-            return self.read_task(self._data)
-        path = self.artifact(
-            "world", POLICY_CODE, {"task": self.task_name, "scale": self.preset.scale}, self.write_world
-        )
-        return self.read_task(path)
+        return self.read_task(self.data_directory())
+
+    def data_directory(self) -> Path:
+        """Where the task's data lie: a generated world, or the user's folder."""
+        if self.preset.data.corpus != "world":
+            return self._data
+        inputs = {"task": self.task_name, "scale": self.preset.scale}
+        return self.artifact("world", POLICY_CODE, inputs, self.write_world)
 
     @cached_property
     def sft(self) -> Path:

@@ -9,6 +9,7 @@ from typing import Any
 
 from alarm.experiment.generation import Sample
 from alarm.experiment.lab import LABS, Lab, Pairs, Truths
+from alarm.files import sha256_of
 from alarm.reward_modeling.annotators import compare
 from alarm.reward_modeling.comparisons import (
     read_comparisons,
@@ -19,6 +20,7 @@ from alarm.reward_modeling.comparisons import (
 from alarm.scorers.base import Scorer
 from alarm.settings import RewardModelSettings
 from alarm.tasks.base import Example, Task
+from alarm.tasks.europarl import STEMS as EUROPARL_STEMS
 from alarm.tasks.parallel_text import MULTI30K_LINES
 from alarm.tasks.wmt import WMT
 
@@ -45,12 +47,33 @@ class WMTLab(Lab):
 
         write_world(directory, seed=WORLD_SEED)
 
+    def data_directory(self) -> Path:
+        """As for any task; Europarl is split and written as line files first, once."""
+        settings = self.preset.data
+        if settings.corpus != "europarl":
+            return super().data_directory()
+        from alarm.tasks import europarl
+
+        source, files = settings.source_language, europarl.local_files(self._data, settings.source_language)
+        inputs = {"settings": asdict(settings), "files": [sha256_of(path) for path in files] or europarl.REVISION}
+
+        def build(path: Path) -> None:
+            self.progress.start(f"{self.task_name}: Europarl {europarl.configuration(source)}")
+            pairs = europarl.load_pairs(source, folder=self._data, pairs=settings.pairs)
+            europarl.write_splits(pairs, path, settings)
+
+        return self.artifact("europarl", ("tasks/europarl.py",), inputs, build)
+
     def read_task(self, directory: Path) -> Task:
-        """The generated world at `tiny`; above, Multi30k in `directory` or in its folder `multi30k`."""
-        if self.preset.scale == "tiny":
+        """The generated world; Multi30k in `directory` or in its folder `multi30k`; or Europarl's splits."""
+        settings = self.preset.data
+        if settings.corpus == "world":
             return WMT(directory, gold="world")
+        common = {"gold": "chrf", "source": settings.source_language, "prefix": settings.prompt_prefix}
+        if settings.corpus == "europarl":
+            return WMT(directory, stems=EUROPARL_STEMS, **common)
         nested = directory / "multi30k"
-        return WMT(nested if nested.is_dir() else directory, gold="chrf", lines=MULTI30K_LINES)
+        return WMT(nested if nested.is_dir() else directory, lines=MULTI30K_LINES, **common)
 
     def write_comparisons(
         self, directory: Path, samples: Sequence[Sample], settings: RewardModelSettings
@@ -95,14 +118,14 @@ class WMTLab(Lab):
         return tuple([truth.agrees for truth in split] for split in truths)
 
     def aspect_scorers(self) -> dict[str, Scorer]:
-        from alarm.scorers.confidence import ConfidenceScorer
+        from alarm.scorers.confidence import ConfidenceScorer, language_name
         from alarm.scorers.grammar import GrammarScorer
         from alarm.scorers.length import LengthScorer
         from alarm.scorers.readability import ReadabilityScorer
 
         scorers = (
             GrammarScorer(self.preset.reward_models.grammar_checker),
-            ConfidenceScorer(),
+            ConfidenceScorer(source=language_name(self.preset.data.source_language)),
             ReadabilityScorer(),
             LengthScorer(),
         )

@@ -47,3 +47,17 @@ class ConfidenceScorer(TextScorer):
         detector, target = self._detector
         # lingua sums in an order that differs between processes; the last digits would turn ties into wins.
         return Score(round(float(detector.compute_language_confidence(response, target)), 9))
+
+
+def language_name(code: str) -> str:
+    """lingua's name of a language, e.g. GERMAN for `de`.
+
+    Raises:
+        ValueError: lingua knows no language of this ISO 639-1 code.
+    """
+    from lingua import Language
+
+    names = {language.iso_code_639_1.name.lower(): language.name for language in Language.all()}
+    if code not in names:
+        raise ValueError(unknown_name("language code", code, names))
+    return names[code]

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
+from alarm.registry import unknown_name
 from alarm.tasks.base import SPLITS, Example, Task
-from alarm.tasks.qa_feedback import read_questions
+from alarm.tasks.qa_feedback import ENDINGS, find_file, read_questions
 from alarm.tasks.worlds.qa_facts import gold_quality, quality
+from alarm.text.chrf import sentence_chrf
 
 _FILES = {"sft": "train_1k", "train": "train", "dev": "dev", "test": "test"}
-_ENDINGS = (".json", ".json.gz", ".jsonl", ".jsonl.gz")
+_GOLD = {"world": "gold answer quality", "chrf": "chrF with the reference answer / 100"}
 
 
 class LongFormQA(Task):
@@ -21,16 +23,23 @@ class LongFormQA(Task):
     Args:
         directory: holds `train_1k`, `train`, `dev` and `test`, each as .json or .jsonl, gzipped or not; a file is read
             when its split is first asked for.
+        gold: "world" parses the generated world's answers; "chrf" compares with the reference answer. That is no truth,
+            but the only automatic measure real answers have.
+    Raises:
+        ValueError: an unknown kind of gold quality.
     """
 
     name = "long_form_qa"
     description = "long-form question answering in QA-Feedback's format"
     aspects = ("factuality", "relevance", "completeness", "length")
     properties = ("factuality", "relevance", "completeness")
-    gold_name = "gold answer quality"
 
-    def __init__(self, directory: Path | str) -> None:
+    def __init__(self, directory: Path | str, *, gold: str = "world") -> None:
+        if gold not in _GOLD:
+            raise ValueError(unknown_name("kind of gold quality", gold, _GOLD))
         self.directory = Path(directory)
+        self.gold_kind = gold
+        self.gold_name = _GOLD[gold]
         self._splits: dict[str, tuple[Example, ...]] = {}
 
     def split(self, name: str) -> Sequence[Example]:
@@ -46,18 +55,26 @@ class LongFormQA(Task):
         return self._splits[name]
 
     def gold(self, examples: Sequence[Example], responses: Sequence[str]) -> list[float]:
-        """Gold quality in [0, 1] (see `alarm.tasks.worlds.qa_facts.Quality`), from texts alone.
+        """Gold quality in [0, 1], from texts alone: see `alarm.tasks.worlds.qa_facts.Quality` for the generated world;
+        for other answers sentence chrF against the reference, divided by 100.
 
         Raises:
-            ValueError: a reference that is not the generated world's; real answers have no known gold quality.
+            ValueError: a reference that is not the generated world's while gold is "world".
         """
+        if self.gold_kind == "chrf":
+            return [score / 100 for score in sentence_chrf(responses, [example.reference for example in examples])]
         return [
             gold_quality(example.reference, example.fields["passages"], response)
             for example, response in zip(examples, responses, strict=True)
         ]
 
     def gold_parts(self, examples: Sequence[Example], responses: Sequence[str]) -> dict[str, list[float]]:
-        """Gold factuality, relevance and completeness in [0, 1], 1 without fault; raises as `gold`."""
+        """Gold factuality, relevance and completeness in [0, 1], 1 without fault; nothing where gold is chrF.
+
+        Raises as `gold`.
+        """
+        if self.gold_kind == "chrf":
+            return {}
         qualities = [
             quality(example.reference, example.fields["passages"], response)
             for example, response in zip(examples, responses, strict=True)
@@ -66,24 +83,21 @@ class LongFormQA(Task):
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over the names and bytes of the files this task reads."""
-        digest = hashlib.sha256()
+        """SHA-256 over the names and bytes of the files this task reads, and over what decides gold."""
+        digest = hashlib.sha256(f"{self.gold_kind}\n".encode())
         for stem in sorted(_FILES.values()):
-            path = self._find(stem)
+            path = find_file(self.directory, stem)
             if path is not None:
                 digest.update(f"{path.name}\n".encode())
                 digest.update(hashlib.sha256(path.read_bytes()).digest())
         return digest.hexdigest()
 
-    def _find(self, stem: str) -> Path | None:
-        return next((path for end in _ENDINGS if (path := self.directory / f"{stem}{end}").is_file()), None)
-
     def _read(self, name: str) -> tuple[Example, ...]:
         stem = _FILES[name]
-        path = self._find(stem)
+        path = find_file(self.directory, stem)
         if path is None:
             raise ValueError(
-                f"the {name} split of long_form_qa needs {stem}.json (or {', '.join(_ENDINGS[1:])}) in "
+                f"the {name} split of long_form_qa needs {stem}.json (or {', '.join(ENDINGS[1:])}) in "
                 f"{self.directory}; generate a world there or copy QA-Feedback's data files"
             )
         examples: dict[str, Example] = {}

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+ENDINGS = (".json", ".json.gz", ".jsonl", ".jsonl.gz")
 PREDICTIONS = 4
 PAIRS = ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3))
 """Predictions compared with each other, in the order of the `preference` list (12, 13, 14, 23, 24, 34)."""
@@ -91,6 +92,23 @@ def policy_prompt(question: str, passages: Sequence[Mapping[str, str]]) -> str:
     """
     context = " | ".join(f"wikipage: {page['wikipage']} text: {page['content']}" for page in passages)
     return f"question: {question} context: {context}"
+
+
+def find_file(directory: Path, stem: str) -> Path | None:
+    """The file of this name with one of `ENDINGS`; None where there is none."""
+    return next((path for end in ENDINGS if (path := Path(directory) / f"{stem}{end}").is_file()), None)
+
+
+def find_feedback(directory: Path, stem: str) -> Path:
+    """As `find_file`, for a file of feedback that must be there.
+
+    Raises:
+        ValueError: it is not.
+    """
+    path = find_file(directory, stem)
+    if path is None:
+        raise ValueError(f"there is no {stem}.json in {directory}; copy QA-Feedback's data files there")
+    return path
 
 
 def read_questions(path: Path | str) -> list[Question]:

@@ -13,7 +13,7 @@ from alarm.tasks.base import SPLITS, Example, Task
 from alarm.tasks.parallel_text import find_text, read_parallel
 from alarm.text.chrf import sentence_chrf
 
-_STEMS = {"sft": "train", "train": "train", "dev": "val", "test": "test_2016_flickr"}
+MULTI30K_STEMS = {"train": "train", "dev": "val", "test": "test_2016_flickr"}
 _GOLD = {"world": "gold translation quality", "chrf": "sentence chrF / 100"}
 
 
@@ -24,12 +24,13 @@ class WMT(Task):
     copies of a source inside one file, so that no prompt occurs twice.
 
     Args:
-        directory: holds train, val and test_2016_flickr, each with a language ending, gzipped or not; a file is read
-            when its split is first asked for.
+        directory: holds the files of train, dev and test, each with a language ending, gzipped or not; a file is
+            read when its split is first asked for.
         gold: "world" parses generated captions; "chrf" compares with the reference and works for any text.
         sft_examples: how many of the training pairs `sft` has; None for all.
         prefix: put before the source in prompts, e.g. "translate German to English: " for pretrained T5 models.
         lines: line counts the files must have, by name without language, e.g. `MULTI30K_LINES`.
+        stems: file names without language of the splits train, dev and test; `MULTI30K_STEMS` unless given.
         source: language ending of the source files.
         target: language ending of the target files.
     Raises:
@@ -49,6 +50,7 @@ class WMT(Task):
         sft_examples: int | None = None,
         prefix: str = "",
         lines: Mapping[str, int] | None = None,
+        stems: Mapping[str, str] = MULTI30K_STEMS,
         source: str = "de",
         target: str = "en",
     ) -> None:
@@ -62,6 +64,7 @@ class WMT(Task):
         self.sft_examples = sft_examples
         self.prefix = prefix
         self.lines = dict(lines or {})
+        self.stems = {"sft": stems["train"], **stems}
         self.languages = (source, target)
         self._files: dict[str, tuple[Example, ...]] = {}
 
@@ -73,7 +76,7 @@ class WMT(Task):
         """
         if name not in SPLITS:
             raise ValueError(unknown_name("split", name, SPLITS))
-        stem = _STEMS[name]
+        stem = self.stems[name]
         if stem not in self._files:
             self._files[stem] = self._read(stem)
         return self._files[stem][: self.sft_examples] if name == "sft" else self._files[stem]
@@ -108,7 +111,7 @@ class WMT(Task):
     def fingerprint(self) -> str:
         """SHA-256 over the names and bytes of the files, and over what decides prompts, sft and gold."""
         digest = hashlib.sha256(f"{self.prefix}\n{self.sft_examples}\n{self.gold_kind}\n".encode())
-        for stem in sorted(set(_STEMS.values())):
+        for stem in sorted(set(self.stems.values())):
             for language in self.languages:
                 path = find_text(self.directory, f"{stem}.{language}")
                 if path is not None:
@@ -117,9 +120,9 @@ class WMT(Task):
 
     def _read(self, stem: str) -> tuple[Example, ...]:
         held_out: set[str] = set()
-        if stem == _STEMS["train"]:
+        if stem == self.stems["train"]:
             held_out = {example.fields["source"] for name in ("dev", "test") for example in self.split(name)}
-        elif stem == _STEMS["dev"]:
+        elif stem == self.stems["dev"]:
             held_out = {example.fields["source"] for example in self.split("test")}
         source, target = self.languages
         pairs = read_parallel(self.directory, stem, source=source, target=target, lines=self.lines.get(stem))
