@@ -147,7 +147,7 @@ def test_the_baseline_alone_shows_no_improvements(runs):
     assert improvements(baseline, "holistic_only", "gold") is not None and improvements_table(baseline) is None
 
 
-def test_absent_parts_are_named_and_nothing_crashes(runs, tmp_path):
+def test_absent_parts_are_named_and_nothing_crashes(runs):
     bare = replace(runs, records=[run("poems", "alarm", 1)], best_of_k=None, sft=None)
     assert all_good_table(bare) is None and improvements_table(bare) is None and gold_over_kl_table(bare) is None
     only_pool = gold_over_kl_table(replace(bare, best_of_k=best_of_k_record("poems")))
@@ -156,7 +156,7 @@ def test_absent_parts_are_named_and_nothing_crashes(runs, tmp_path):
     assert "long_form_qa best-of-k" in all_good_table(without).missing
     assert "long_form_qa best-of-k" in gold_over_kl_table(without).missing
     for draw in (gold_over_kl_figure, improvements_figure):
-        assert draw(without, tmp_path / "figure.png", "").read_bytes()[:4] == b"\x89PNG"
+        assert draw(without).png("no origin")[:4] == b"\x89PNG"
 
 
 def test_best_of_k_stands_beside_runs_of_its_own_hardware_only(tmp_path):

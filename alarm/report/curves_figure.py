@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from alarm.records import RunRecord
-from alarm.report.plotting import colour, line_style, pyplot, save, say_absent, shared_legend
+from alarm.report.plotting import Drawing, colour, line_style, pyplot, say_absent, shared_legend
 from alarm.report.published import PAPER_METHODS
 from alarm.report.runs import TaskRuns
 
@@ -35,7 +34,7 @@ def curve_groups(runs: TaskRuns) -> dict[str, list[str]]:
     return {"": [method for method in shown if method in PAPER_METHODS], "_others": [PAPER_METHODS[0], *others]}
 
 
-def curves_figure(runs: TaskRuns, methods: Sequence[str], path: Path, footer: str) -> Path:
+def curves_figure(runs: TaskRuns, methods: Sequence[str]) -> Drawing:
     """Training curves of some methods; a quantity that no record has is named as absent."""
     figure, axes = pyplot().subplots(2, 4, figsize=(16, 7.4), layout="constrained")
     shown = {method: list(runs.finished[method].values()) for method in methods if method in runs.finished}
@@ -57,7 +56,7 @@ def curves_figure(runs: TaskRuns, methods: Sequence[str], path: Path, footer: st
     shared_legend(figure, axes, columns=5)
     beside = set(shown) - set(PAPER_METHODS) and set(shown) != set(runs.methods) & set(runs.finished)
     figure.suptitle(f"Training curves{' of further methods' if beside else ''} in {runs.task}", x=0.01, ha="left")
-    return save(figure, path, footer)
+    return Drawing(figure)
 
 
 def curve(records: Sequence[RunRecord], key: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from alarm.evaluation.statistics import bootstrap_mean
@@ -11,7 +9,7 @@ from alarm.records import BestOfKRecord
 from alarm.report.best_of_k_blocks import values_at
 from alarm.report.comparisons import BOOTSTRAP_SEED
 from alarm.report.gold_over_kl import PAIRS, POINTS, kl_curve
-from alarm.report.plotting import pyplot, save, say_absent
+from alarm.report.plotting import Drawing, pyplot, say_absent
 from alarm.report.runs import TaskRuns
 
 RAW_COLOUR, TRANSFORMED_COLOUR = "#0072B2", "#D55E00"
@@ -25,7 +23,7 @@ SELECTORS = {
 }
 
 
-def gold_over_kl_figure(runs: TaskRuns, path: Path, footer: str) -> Path:
+def gold_over_kl_figure(runs: TaskRuns) -> Drawing:
     """Three panels: the holistic reward alone, the sums over all properties, and best-of-k from SFT samples."""
     figure, axes = pyplot().subplots(1, 3, figsize=(15, 4.8), layout="constrained")
     for axis, (raw, transformed), extra in zip(axes[:2], PAIRS, ({}, BACKGROUND), strict=True):
@@ -48,9 +46,9 @@ def gold_over_kl_figure(runs: TaskRuns, path: Path, footer: str) -> Path:
     figure.suptitle(f"Raw against log-sigmoid-centred rewards in {runs.task}", x=0.01, ha="left")
     note = (
         f"PPO: each run's iterations pooled into {POINTS} consecutive points (training order, from the SFT policy at "
-        "KL 0 and 50 %); means and sd over seeds. Best-of-k: mean over prompts with a 95 % bootstrap band.\n"
+        "KL 0 and 50 %); means and sd over seeds. Best-of-k: mean over prompts with a 95 % bootstrap band."
     )
-    return save(figure, path, note + footer)
+    return Drawing(figure, note)
 
 
 def _draw_curve(axis, runs: TaskRuns, method: str, colour: str, *, light: bool) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from alarm.report.improvements import METHODS, Improvements, improvements, shown_scores
-from alarm.report.plotting import pyplot, save, shared_legend
+from alarm.report.plotting import Drawing, pyplot, shared_legend
 from alarm.report.runs import TaskRuns
 
 STYLES = {
@@ -21,7 +19,7 @@ SHOWN = 0.99
 """Of the changes by size, so that single prompts do not decide the axis."""
 
 
-def improvements_figure(runs: TaskRuns, path: Path, footer: str) -> Path:
+def improvements_figure(runs: TaskRuns) -> Drawing:
     """Cumulative share of prompts (and seeds) by change over the SFT policy; what lies left of 0 got worse."""
     scores = shown_scores(runs)
     rows = -(-len(scores) // COLUMNS)
@@ -45,8 +43,8 @@ def improvements_figure(runs: TaskRuns, path: Path, footer: str) -> Path:
         axis.set_ylabel("cumulative share of prompts", fontsize=9)
     shared_legend(figure, axes, columns=4)
     figure.suptitle(f"Who improves in {runs.task}: test prompts, greedy", x=0.01, ha="left")
-    note = f"Axes reach to the {SHOWN:.0%} quantile of the size of change; all seeds pooled.\n"
-    return save(figure, path, note + footer)
+    note = f"Axes reach to the {SHOWN:.0%} quantile of the size of change; all seeds pooled."
+    return Drawing(figure, note)
 
 
 def _titled(label: str, changes: dict[str, Improvements]) -> str:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from alarm.evaluation.win_rates import spread
 from alarm.report.meta_rounds import METHODS, rounds_of, sft_golds, sft_rates
-from alarm.report.plotting import COLOURS, pyplot, save, say_absent, shared_legend
+from alarm.report.plotting import COLOURS, Drawing, pyplot, say_absent, shared_legend
 from alarm.report.runs import TaskRuns
 from alarm.report.win_tables import GOLD
 
@@ -14,7 +12,7 @@ STYLES = ((-0.04, COLOURS[3]), (0.04, COLOURS[0]))
 """Shift along the axis and colour of each of `METHODS`."""
 
 
-def meta_rounds_figure(runs: TaskRuns, path: Path, footer: str) -> Path:
+def meta_rounds_figure(runs: TaskRuns) -> Drawing:
     """Gold quality, win rate over SFT, accuracy and spread per round, mean ± sd over seeds."""
     before = sft_golds(runs)
     figure, axes = pyplot().subplots(1, 4, figsize=(15, 3.9), layout="constrained")
@@ -55,4 +53,4 @@ def meta_rounds_figure(runs: TaskRuns, path: Path, footer: str) -> Path:
             axis.axhline(50, color="black", linewidth=0.8, linestyle=":")
     shared_legend(figure, axes, columns=3)
     figure.suptitle(f"MetaRM: rounds of iterative RLHF in {runs.task}", x=0.01, ha="left")
-    return save(figure, path, footer)
+    return Drawing(figure)

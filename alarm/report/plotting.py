@@ -1,17 +1,57 @@
-"""What all figures share: colours that keep their method, and how a PNG is written. Loads matplotlib on use."""
+"""What all figures share: colours that keep their method, and how a file is made of one. Loads matplotlib on use."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Iterable
-from pathlib import Path
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from alarm.files import write_atomically
 from alarm.report.published import PAPER_METHODS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Okabe and Ito's colours, told apart by most colour-blind readers; the paper's methods keep theirs in every figure.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00")
 OTHER_COLOURS = ("#CC79A7", "#56B4E9", "#000000", "#8C564B", "#B8A000", "#7F7F7F", "#882255")
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure as drawn, and how to read it in words."""
+
+    figure: Figure
+    note: str = ""
+
+    @property
+    def title(self) -> str:
+        return self.figure.get_suptitle()
+
+    def png(self, footer: str) -> bytes:
+        """The figure with `footer` below it."""
+        caption = self.figure.supxlabel(footer, fontsize=7, x=0.01, ha="left")
+        try:
+            return self._saved(format="png", dpi=110)
+        finally:
+            caption.set_text("")
+            caption.set_in_layout(False)
+
+    def svg(self) -> str:
+        """The figure without background, its text as text."""
+        from matplotlib import rc_context
+
+        # A fixed salt: the same figure gives the same bytes.
+        with rc_context({"svg.fonttype": "none", "svg.hashsalt": "alarm"}):
+            return self._saved(format="svg", transparent=True, metadata={"Date": None}).decode("utf-8")
+
+    def close(self) -> None:
+        pyplot().close(self.figure)
+
+    def _saved(self, **options) -> bytes:
+        buffer = io.BytesIO()
+        self.figure.savefig(buffer, **options)
+        return buffer.getvalue()
 
 
 def colour(method: str, methods: Iterable[str]) -> str:
@@ -50,15 +90,6 @@ def say_absent(axis, what: str) -> None:
     axis.text(0.5, 0.5, what, ha="center", va="center", transform=axis.transAxes)
     axis.set_xticks([])
     axis.set_yticks([])
-
-
-def save(figure, path: Path, footer: str) -> Path:
-    """Write a figure as PNG with its origin below it, and close it."""
-    figure.supxlabel(footer, fontsize=7, x=0.01, ha="left")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    pyplot().close(figure)
-    return write_atomically(path, buffer.getvalue())
 
 
 def _place(method: str, methods: Iterable[str]) -> int:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from alarm.records import RewardModelRecord
-from alarm.report.plotting import pyplot, save, say_absent
+from alarm.report.plotting import Drawing, pyplot, say_absent
 from alarm.report.recipe_table import sweep_accuracies, swept_set
 from alarm.report.studies import PLAIN, Variant, variant_name, variants
 
@@ -15,7 +13,7 @@ COLOURS = ("#000000", "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#5
 COLUMNS = 3
 
 
-def recipe_figure(record: RewardModelRecord, path: Path, footer: str) -> Path:
+def recipe_figure(record: RewardModelRecord) -> Drawing:
     """One panel per validation set, mean over seeds with a band of one sd; the last panel is the sweep, if any."""
     shown = sorted(variants(record), key=lambda variant: variant[0] != PLAIN)
     colours = {variant: COLOURS[i % len(COLOURS)] for i, variant in enumerate(shown)}
@@ -49,7 +47,7 @@ def recipe_figure(record: RewardModelRecord, path: Path, footer: str) -> Path:
     if handles:
         figure.legend(handles, labels, loc="outside right upper", fontsize=8)
     figure.suptitle(f"Reward-model recipes in {record.source}", x=0.01, ha="left")
-    return save(figure, path, footer)
+    return Drawing(figure)
 
 
 def _sweep_panel(axis, record: RewardModelRecord, colours: dict[Variant, str]) -> None:

@@ -1,19 +1,20 @@
-"""All tables and figures of a scale, from its records alone."""
+"""All tables and figures of a scale, from its records alone: assembled once, written as files."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from alarm.files import write_atomically
-from alarm.records import RewardModelRecord
 from alarm.report.all_good_table import all_good_table
 from alarm.report.captions import origin, origin_of, period
 from alarm.report.curves_figure import curve_groups, curves_figure
 from alarm.report.gold_over_kl_figure import gold_over_kl_figure
 from alarm.report.gold_over_kl_table import gold_over_kl_table
 from alarm.report.grid_table import grid_table
+from alarm.report.headline_table import headline_table
 from alarm.report.improvements import improvements_table
 from alarm.report.improvements_figure import improvements_figure
 from alarm.report.mean_tables import gold_table, means_table
@@ -23,7 +24,9 @@ from alarm.report.published import Published
 from alarm.report.published_study import PublishedStudy
 from alarm.report.recipe_figure import recipe_figure
 from alarm.report.recipe_table import recipe_table
-from alarm.report.runs import TaskRuns, mixtures, read_runs
+from alarm.report.runs import TaskRuns, read_runs
+from alarm.report.scale_readme import scale_readme
+from alarm.report.scale_report import Image, Picture, ScaleReport
 from alarm.report.selection_figure import selection_figure
 from alarm.report.selection_tables import figure_stem, selection_table, setup_table
 from alarm.report.stability_table import stability_table
@@ -31,6 +34,7 @@ from alarm.report.strength_figure import strength_figure
 from alarm.report.strength_table import strength_table
 from alarm.report.studies import read_studies, study_origin
 from alarm.report.tables import Table
+from alarm.report.throughput_table import throughput_table
 from alarm.report.win_tables import ablation_table, win_rate_table
 
 EXTENSIONS = {
@@ -40,6 +44,7 @@ EXTENSIONS = {
     "improvements": (improvements_table, "responses of the SFT policy and of methods with raw or transformed rewards"),
     "stability": (stability_table, "runs"),
     "meta_rounds": (meta_rounds_table, "rounds of iterative RLHF"),
+    "throughput": (throughput_table, "seconds by phase"),
 }
 """How names of tables begin, to what makes them (None where nothing is on record) and what they are made of."""
 EXTENSION_FIGURES = {
@@ -48,19 +53,29 @@ EXTENSION_FIGURES = {
     "meta_rounds": meta_rounds_figure,
 }
 """The same to the figure beside the table."""
-READING_ORDER = ("table", "gold_quality", *EXTENSIONS, "strength", "recipes", "figure")
+READING_ORDER = ("headline", "table", "gold_quality", *EXTENSIONS, "strength", "recipes", "figure")
 """How names of tables begin, in the order of the page; what is not here comes last."""
 
 
 def render(results: Path | str, scale: str) -> list[Path]:
     """Write `tables/*.md`, `tables/*.csv`, `figures/*.png` and `README.md` below `<results>/<scale>`.
 
-    Runs on CPU and on GPU get tables of their own, so that their numbers never share a column.
-
     Returns:
         The written files, `README.md` last.
     Raises:
         RecordError: there are no records, or one of them cannot be read; nothing is written then.
+    """
+    report = assemble(results, scale)
+    return _write(report, [picture.image(vector=False) for picture in report.pictures], Path(results))
+
+
+def assemble(results: Path | str, scale: str) -> ScaleReport:
+    """Make every table of a scale, and find out which figures there are; nothing is written.
+
+    Runs on CPU and on GPU get tables of their own, so that their numbers never share a column.
+
+    Raises:
+        RecordError: there are no records, or one of them cannot be read.
     """
     results = Path(results)
     groups = read_runs(results, scale)
@@ -71,13 +86,13 @@ def render(results: Path | str, scale: str) -> list[Path]:
         of_kind = [runs for runs in groups if runs.hardware_kind == kind]
         made = [ablation_table(of_kind, published)]
         for runs in of_kind:
-            made += [win_rate_table(runs, published), means_table(runs, published), gold_table(runs)]
+            wins, gold = win_rate_table(runs, published), gold_table(runs)
+            made += [headline_table(runs, gold, wins), wins, means_table(runs, published), gold]
             extensions = {name: make(runs) for name, (make, _) in EXTENSIONS.items()}
             made += [table for table in extensions.values() if table]
             absent += [f"{runs.task}: {EXTENSIONS[name][1]}" for name, table in extensions.items() if not table]
         tables += [_named(table, kind) for table in made]
-    tasks = {runs.task: runs for runs in groups}
-    for runs in tasks.values():
+    for runs in _one_per_task(groups):
         if runs.selection:
             tables.append(selection_table(runs.selection, published, period(runs.records)))
         if runs.setup:
@@ -88,17 +103,24 @@ def render(results: Path | str, scale: str) -> list[Path]:
     if not studies:
         absent.append("any source: a study of reward-model recipes")
     tables.sort(key=lambda table: (_order(table.name), table.name))
+    pictures = [*_run_pictures(groups, {table.name for table in tables}, published)]
+    for study in studies:
+        origin_sentences = study_origin(study)
+        draw_strength = partial(strength_figure, study, published_study)
+        pictures.append(Picture(f"strength_{study.source}", draw_strength, origin_sentences))
+        pictures.append(Picture(f"recipes_{study.source}", partial(recipe_figure, study), origin_sentences))
+    return ScaleReport(scale, groups, studies, tables, pictures, absent)
 
-    folder = results / scale
+
+def _write(report: ScaleReport, images: Sequence[Image], results: Path) -> list[Path]:
+    """Tables, figures and README of a scale as files."""
+    folder = results / report.scale
     paths = []
-    for table in tables:
+    for table in report.tables:
         paths.append(write_atomically(folder / "tables" / f"{table.name}.md", table.markdown()))
         paths.append(write_atomically(folder / "tables" / f"{table.name}.csv", table.csv()))
-    names = {table.name for table in tables}
-    figures = _figures(groups, tasks.values(), names, published, folder / "figures")
-    figures += [path for study in studies for path in _study_figures(study, published_study, folder / "figures")]
-    readme = _readme(scale, groups, tables, figures, absent)
-    return [*paths, *figures, write_atomically(folder / "README.md", readme)]
+    paths += [write_atomically(folder / "figures" / f"{image.name}.png", image.png) for image in images]
+    return [*paths, write_atomically(folder / "README.md", scale_readme(report))]
 
 
 def _named(table: Table, kind: str) -> Table:
@@ -106,57 +128,28 @@ def _named(table: Table, kind: str) -> Table:
     return table if kind == "cpu" else replace(table, name=f"{table.name}_gpu", title=f"{table.title} (GPU)")
 
 
-def _figures(groups: Sequence[TaskRuns], tasks, tables: set[str], published: Published, folder: Path) -> list[Path]:
-    paths = []
-    for runs in tasks:
+def _one_per_task(groups: Sequence[TaskRuns]) -> list[TaskRuns]:
+    """Selection and setup belong to a task, on whatever hardware its runs were made."""
+    return list({runs.task: runs for runs in groups}.values())
+
+
+def _run_pictures(groups: Sequence[TaskRuns], tables: set[str], published: Published) -> Iterator[Picture]:
+    for runs in _one_per_task(groups):
         if runs.selection:
-            footer = origin_of(runs.scale, [runs.selection.environment], period(runs.records))
-            path = folder / f"{figure_stem(runs.task)}_selection.png"
-            paths.append(selection_figure(runs.selection, published, path, _plain(footer)))
+            sentences = origin_of(runs.scale, [runs.selection.environment], period(runs.records))
+            draw = partial(selection_figure, runs.selection, published)
+            yield Picture(f"{figure_stem(runs.task)}_selection", draw, sentences)
     for runs in groups:
         suffix = "" if runs.hardware_kind == "cpu" else "_gpu"
-        footer = _plain(origin(runs.scale, runs.records))
+        sentences = origin(runs.scale, runs.records)
         for group, methods in curve_groups(runs).items():
-            paths.append(curves_figure(runs, methods, folder / f"curves_{runs.task}{group}{suffix}.png", footer))
-        for name, draw in EXTENSION_FIGURES.items():
+            draw = partial(curves_figure, runs, methods)
+            yield Picture(f"curves_{runs.task}{group}{suffix}", draw, sentences)
+        for name, draw_extension in EXTENSION_FIGURES.items():
             stem = f"{name}_{runs.task}{suffix}"
             if stem in tables:
-                paths.append(draw(runs, folder / f"{stem}.png", footer))
-    return paths
-
-
-def _study_figures(study: RewardModelRecord, published: PublishedStudy, folder: Path) -> list[Path]:
-    footer = _plain(study_origin(study))
-    return [
-        strength_figure(study, published, folder / f"strength_{study.source}.png", footer),
-        recipe_figure(study, folder / f"recipes_{study.source}.png", footer),
-    ]
+                yield Picture(stem, partial(draw_extension, runs), sentences)
 
 
 def _order(name: str) -> int:
     return next((place for place, prefix in enumerate(READING_ORDER) if name.startswith(prefix)), len(READING_ORDER))
-
-
-def _plain(sentences: Sequence[str]) -> str:
-    return "\n".join(sentences).replace("`", "")
-
-
-def _readme(
-    scale: str, groups: Sequence[TaskRuns], tables: Sequence[Table], figures: Sequence[Path], absent: Sequence[str]
-) -> str:
-    parts = [
-        f"# Results at scale `{scale}`",
-        f"Made from the records in [records](records) by `python -m alarm tables --scale {scale}`; do not edit. "
-        "Each table is also a CSV file with every number at full precision in [tables](tables).",
-    ]
-    failed = [f"{r.task} {r.run_name} seed {r.seed}: {r.error}" for runs in groups for r in runs.failed]
-    warnings = [sentence for runs in groups for sentence in mixtures(runs)]
-    if failed or warnings:
-        lines = [f"- {line}" for line in [*(f"failed run: {line}" for line in failed), *warnings]]
-        parts.append("## Attention\n\n" + "\n".join(lines))
-    if absent:
-        parts.append("## Not on record\n\n" + "\n".join(f"- {line}" for line in absent))
-    parts += [table.markdown(level=2).rstrip("\n") for table in tables]
-    parts.append("## Figures")
-    parts += [f"![{path.stem.replace('_', ' ')}](figures/{path.name})" for path in figures]
-    return "\n\n".join(parts) + "\n"

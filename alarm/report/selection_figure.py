@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from alarm.records import SelectionRecord
-from alarm.report.plotting import pyplot, save
+from alarm.report.plotting import Drawing, pyplot
 from alarm.report.published import PAPER_TASKS, Published
 from alarm.report.selection_tables import HOLISTIC, selection_win_rates
 
 MEASURED, PAPER = "#0072B2", "#BBBBBB"
 
 
-def selection_figure(record: SelectionRecord, published: Published, path: Path, footer: str) -> Path:
+def selection_figure(record: SelectionRecord, published: Published) -> Drawing:
     """Two groups of bars per aspect: inconsistency, and win rate of greedy over sampling; the paper's beside ours."""
     plt = pyplot()
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
@@ -39,7 +38,7 @@ def selection_figure(record: SelectionRecord, published: Published, path: Path, 
     number = PAPER_TASKS[record.task].figure_number if record.task in PAPER_TASKS else None
     title = f"Proactive selection in {record.task}" + (f" (the paper's Figure {number})" if number else "")
     figure.suptitle(title, x=0.01, ha="left")
-    return save(figure, path, footer)
+    return Drawing(figure)
 
 
 def _bars(axis, names: Sequence[str], ours: Sequence[float], theirs: Sequence[float]) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from alarm.records import RewardModelRecord
-from alarm.report.plotting import pyplot, save, say_absent
+from alarm.report.plotting import Drawing, pyplot, say_absent
 from alarm.report.published_study import PublishedStudy
 from alarm.report.strength_table import GROUPS
 from alarm.report.studies import WAYS, strengths
@@ -18,7 +16,7 @@ SET_COLOURS = {"noisy": "#0072B2", "gold": "#009E73", "agreeing": "#E69F00", "sh
 PAPER = {"color": "#888888", "linestyle": "--", "marker": "x", "markersize": 4, "linewidth": 1.0}
 
 
-def strength_figure(record: RewardModelRecord, published: PublishedStudy, path: Path, footer: str) -> Path:
+def strength_figure(record: RewardModelRecord, published: PublishedStudy) -> Drawing:
     """Four panels: strength by percentile, ROC, agreement with gold by decile, accuracy from one decile alone."""
     figure, axes = pyplot().subplots(1, 4, figsize=(17, 4.4), layout="constrained")
     found = {way: strengths(record, way) for way in WAYS}
@@ -34,7 +32,7 @@ def strength_figure(record: RewardModelRecord, published: PublishedStudy, path: 
         else:
             say_absent(axis, "not on record")
     figure.suptitle(f"Strength of preferences in {record.source}", x=0.01, ha="left")
-    return save(figure, path, "Dashed: arXiv:2401.06080 (HH-RLHF, Llama-2-7B), read off its figures.\n" + footer)
+    return Drawing(figure, "Dashed: arXiv:2401.06080 (HH-RLHF, Llama-2-7B), read off its figures.")
 
 
 def _percentile_panel(axis, found, published: PublishedStudy) -> None:
