@@ -15,6 +15,7 @@ from alarm.experiment.matrix import RunSpec, run_matrix
 from alarm.experiment.publish import publish_run, publish_setup
 from alarm.experiment.run import Run
 from alarm.methods import METHODS, Method, RewardInputs, contributions, load_method_file, method_source, register_method
+from alarm.records import prompts_path, read_prompts
 from alarm.report.render import render
 
 USER_METHOD = '''
@@ -55,6 +56,9 @@ def test_a_users_method_in_one_file_shows_up_beside_the_others(labs, known_metho
     assert "my_method" in {spec.method for spec in run_matrix("tiny", tasks=["wmt"])}
     lab, results = labs("wmt"), tmp_path / "results"
     publish_setup(results, lab)
+    assert [row.id for row in read_prompts(prompts_path(results, "tiny", "wmt"))] == [
+        generation.id for generation in lab.sft_test_generations
+    ]
     for method in ("holistic_only", "alarm", "my_method"):
         record = Run(lab, RunSpec("wmt", method, seed=1)).record()
         assert record.error is None

@@ -14,18 +14,22 @@ from alarm.environment import environment
 from alarm.files import write_atomically
 from alarm.records import (
     Generation,
+    PromptRow,
     RecordError,
     RunRecord,
     SelectionRecord,
     SetupRecord,
     generations_of,
+    prompts_path,
     read_generations,
+    read_prompts,
     read_record,
     read_records,
     read_selection,
     read_setup,
     record_path,
     write_generations,
+    write_prompts,
     write_record,
     write_selection,
     write_setup,
@@ -169,6 +173,17 @@ def test_a_malformed_generation_names_its_line(tmp_path):
     path.write_text(path.read_text() + '{"id": "c"}\n')
     with pytest.raises(RecordError, match="line 3"):
         read_generations(path)
+
+
+def test_prompts_survive_a_round_trip_and_a_malformed_one_names_its_line(tmp_path):
+    rows = [PromptRow("a", "Ein Hund.\u2028", "A dog.", {"source": "Ein Hund."}), PromptRow("b", "Zwei.", "Two.")]
+    path = write_prompts(tmp_path, "tiny", "wmt", rows)
+    assert path == prompts_path(tmp_path, "tiny", "wmt") and read_prompts(path) == rows
+    with pytest.raises(ValueError, match="same id"):
+        write_prompts(tmp_path, "tiny", "wmt", rows[:1] * 2)
+    path.write_text(path.read_text() + '{"id": "c", "prompt": "Drei."}\n')
+    with pytest.raises(RecordError, match=r"line 3 is not a prompt"):
+        read_prompts(path)
 
 
 def test_a_write_that_fails_leaves_the_earlier_record(tmp_path, monkeypatch):

@@ -8,12 +8,14 @@ from alarm.environment import environment
 from alarm.experiment.lab import Lab
 from alarm.experiment.scoring import score_labels
 from alarm.records import (
+    PromptRow,
     RunRecord,
     SelectionRecord,
     SetupRecord,
     generations_of,
     sft_generations_path,
     write_generations,
+    write_prompts,
     write_record,
     write_selection,
     write_setup,
@@ -26,12 +28,20 @@ def publish_run(results: Path, record: RunRecord) -> Path:
 
 
 def publish_setup(results: Path, lab: Lab) -> list[Path]:
-    """Write what the runs of a task share: setup facts, selection, the SFT policy's test responses."""
+    """Write what the runs of a task share: setup facts, selection, the SFT policy's test responses, and the prompts.
+
+    Prompts and references of real data stay where they are: their licences may not let records hold them.
+    """
     scale, task = lab.preset.scale, lab.task_name
     labels, _ = score_labels(lab)
     where = environment(lab.device)
-    return [
+    paths = [
         write_setup(results, SetupRecord(task, scale, lab.setup_facts(), where)),
         write_selection(results, SelectionRecord(task, scale, score_labels=labels, environment=where, **lab.selection)),
         write_generations(sft_generations_path(results, scale, task), lab.sft_test_generations),
     ]
+    if lab.preset.data.corpus == "world":
+        examples = lab.task.split("test")[: lab.preset.evaluation.test_examples]
+        rows = [PromptRow(e.id, e.prompt, e.reference, e.fields) for e in examples]
+        paths.append(write_prompts(results, scale, task, rows))
+    return paths

@@ -11,6 +11,7 @@ Layout, below `<results>/<scale>/records/<task>/`:
     judge_<name>.json                       a `JudgeRecord`: verdicts of a language-model judge
     metric_<name>.json                      a `MetricRecord`: scores of a metric computed after the runs
     sft.generations.jsonl                   optional: the SFT policy's greedy test responses
+    prompts.jsonl                           generated data only: test prompts with references, a `PromptRow` per line
 """
 
 from alarm.records.files import (
@@ -20,6 +21,7 @@ from alarm.records.files import (
     read_generations,
     read_judge,
     read_metric,
+    read_prompts,
     read_record,
     read_records,
     read_reward_models,
@@ -29,6 +31,7 @@ from alarm.records.files import (
     write_generations,
     write_judge,
     write_metric,
+    write_prompts,
     write_record,
     write_reward_models,
     write_selection,
@@ -39,6 +42,7 @@ from alarm.records.kinds import (
     Generation,
     JudgeRecord,
     MetricRecord,
+    PromptRow,
     RewardModelRecord,
     RunRecord,
     SelectionRecord,
@@ -50,6 +54,7 @@ from alarm.records.paths import (
     best_of_k_path,
     judge_path,
     metric_path,
+    prompts_path,
     record_path,
     records_folder,
     reward_models_path,
@@ -63,6 +68,7 @@ __all__ = [
     "Generation",
     "JudgeRecord",
     "MetricRecord",
+    "PromptRow",
     "RecordError",
     "RewardModelRecord",
     "RunRecord",
@@ -73,10 +79,12 @@ __all__ = [
     "hardware_kind",
     "judge_path",
     "metric_path",
+    "prompts_path",
     "read_best_of_k",
     "read_generations",
     "read_judge",
     "read_metric",
+    "read_prompts",
     "read_record",
     "read_records",
     "read_reward_models",
@@ -93,6 +101,7 @@ __all__ = [
     "write_generations",
     "write_judge",
     "write_metric",
+    "write_prompts",
     "write_record",
     "write_reward_models",
     "write_selection",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ from alarm.records.kinds import (
     Generation,
     JudgeRecord,
     MetricRecord,
+    PromptRow,
     RewardModelRecord,
     RunRecord,
     SelectionRecord,
@@ -24,6 +25,7 @@ from alarm.records.paths import (
     best_of_k_path,
     judge_path,
     metric_path,
+    prompts_path,
     record_path,
     reward_models_path,
     selection_path,
@@ -35,6 +37,7 @@ SCHEMA = 1
 AnyRecord = TypeVar(
     "AnyRecord", RunRecord, SelectionRecord, SetupRecord, BestOfKRecord, RewardModelRecord, JudgeRecord, MetricRecord
 )
+Row = TypeVar("Row", Generation, PromptRow)
 _KINDS = {
     RunRecord: "run",
     SelectionRecord: "selection",
@@ -150,10 +153,12 @@ def read_records(directory: Path) -> list[RunRecord]:
 
 def write_generations(path: Path, generations: Iterable[Generation]) -> Path:
     """Write generations as JSON lines, atomically; ids must be unique."""
-    generations = list(generations)
-    if len({g.id for g in generations}) != len(generations):
-        raise ValueError(f"generations for {path}: two of them have the same id; score each example once")
-    return write_atomically(path, "".join(_dump(asdict(g)) + "\n" for g in generations))
+    return _write_lines(path, list(generations), "generations")
+
+
+def write_prompts(results: Path, scale: str, task: str, prompts: Iterable[PromptRow]) -> Path:
+    """Write the prompts that a task's runs answer as JSON lines, atomically; ids must be unique."""
+    return _write_lines(prompts_path(results, scale, task), list(prompts), "prompts")
 
 
 def read_generations(path: Path) -> list[Generation]:
@@ -162,24 +167,12 @@ def read_generations(path: Path) -> list[Generation]:
     Raises:
         RecordError: the file is missing, or a line is malformed (the message names it).
     """
-    try:
-        # Not splitlines(): a response may hold other characters that end a line in Unicode, such as U+2028.
-        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecordError(f"{path} cannot be read ({error}); delete its record and run again") from error
-    generations = []
-    for number, line in enumerate(lines if lines != [""] else [], start=1):
-        try:
-            row = json.loads(line)
-            scores = {name: math.nan if value is None else float(value) for name, value in row["scores"].items()}
-            generations.append(
-                Generation(str(row["id"]), str(row["response"]), int(row["length"]), scores, row.get("spans", {}))
-            )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise RecordError(
-                f"{path}, line {number} is not a generation ({error!r}); delete the record and run again"
-            ) from error
-    return generations
+    return _read_lines(path, _generation, "a generation")
+
+
+def read_prompts(path: Path) -> list[PromptRow]:
+    """Read `prompts.jsonl`; raises `RecordError` as `read_generations` does."""
+    return _read_lines(path, _prompt, "a prompt")
 
 
 def generations_of(record: RunRecord) -> list[Generation]:
@@ -194,6 +187,38 @@ def generations_of(record: RunRecord) -> list[Generation]:
     if path.is_file() and sha256_of(path) != record.generations["sha256"]:
         raise RecordError(f"{path} does not belong to {record.path.name} beside it; delete both and run again")
     return read_generations(path)
+
+
+def _generation(row: Mapping[str, Any]) -> Generation:
+    scores = {name: math.nan if value is None else float(value) for name, value in row["scores"].items()}
+    return Generation(str(row["id"]), str(row["response"]), int(row["length"]), scores, row.get("spans", {}))
+
+
+def _prompt(row: Mapping[str, Any]) -> PromptRow:
+    return PromptRow(str(row["id"]), str(row["prompt"]), str(row["reference"]), dict(row["fields"]))
+
+
+def _write_lines(path: Path, rows: Sequence[Generation | PromptRow], what: str) -> Path:
+    if len({row.id for row in rows}) != len(rows):
+        raise ValueError(f"{what} for {path}: two of them have the same id; score each example once")
+    return write_atomically(path, "".join(_dump(asdict(row)) + "\n" for row in rows))
+
+
+def _read_lines(path: Path, parse: Callable[[Mapping[str, Any]], Row], what: str) -> list[Row]:
+    try:
+        # Not splitlines(): a response may hold other characters that end a line in Unicode, such as U+2028.
+        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecordError(f"{path} cannot be read ({error}); delete its record and run again") from error
+    rows = []
+    for number, line in enumerate(lines if lines != [""] else [], start=1):
+        try:
+            rows.append(parse(json.loads(line)))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RecordError(
+                f"{path}, line {number} is not {what} ({error!r}); delete the record and run again"
+            ) from error
+    return rows
 
 
 def _write(path: Path, record: AnyRecord) -> Path:

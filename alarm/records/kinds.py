@@ -24,6 +24,18 @@ class Generation:
 
 
 @dataclass(frozen=True)
+class PromptRow:
+    """One test prompt that the runs answer."""
+
+    id: str
+    prompt: str
+    """Exactly what the policy reads."""
+    reference: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    """What the source file says besides, such as `source` of a translation, or `question` and `passages`."""
+
+
+@dataclass(frozen=True)
 class RunRecord:
     """One finished (or failed) run: task x method x seed at a scale, with everything its numbers depend on."""
 

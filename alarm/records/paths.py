@@ -35,6 +35,10 @@ def sft_generations_path(results: Path, scale: str, task: str) -> Path:
     return records_folder(results, scale, task) / "sft.generations.jsonl"
 
 
+def prompts_path(results: Path, scale: str, task: str) -> Path:
+    return records_folder(results, scale, task) / "prompts.jsonl"
+
+
 def judge_path(results: Path, scale: str, task: str, judge: str) -> Path:
     return records_folder(results, scale, task) / f"judge_{_file_name(judge)}.json"
 

@@ -15,16 +15,19 @@ from alarm.records import (
     Generation,
     JudgeRecord,
     MetricRecord,
+    PromptRow,
     RunRecord,
     SelectionRecord,
     SetupRecord,
     best_of_k_path,
     generations_of,
     hardware_kind,
+    prompts_path,
     read_best_of_k,
     read_generations,
     read_judge,
     read_metric,
+    read_prompts,
     read_records,
     read_selection,
     read_setup,
@@ -72,6 +75,8 @@ class TaskRuns:
     best_of_k: BestOfKRecord | None = None
     sft: dict[str, Generation] | None = None
     """Greedy test responses of the SFT policy by prompt id."""
+    prompts: dict[str, PromptRow] | None = None
+    """Test prompts with references by id; None where the data may not be copied into records."""
     judges: list[JudgeRecord] = field(default_factory=list)
     """Verdicts of language-model judges on these runs' responses."""
     metrics: list[MetricRecord] = field(default_factory=list)
@@ -221,6 +226,7 @@ def _task_runs(results: Path, scale: str, task: str, kind: str, records: Sequenc
     folder = records_folder(results, scale, task)
     selection, setup = selection_path(results, scale, task), setup_path(results, scale, task)
     sft, pool = sft_generations_path(results, scale, task), best_of_k_path(results, scale, task)
+    prompts = prompts_path(results, scale, task)
     return TaskRuns(
         task,
         scale,
@@ -230,6 +236,7 @@ def _task_runs(results: Path, scale: str, task: str, kind: str, records: Sequenc
         setup=read_setup(setup) if setup.is_file() else None,
         best_of_k=_of_kind(read_best_of_k(pool), kind) if pool.is_file() else None,
         sft={g.id: g for g in read_generations(sft)} if sft.is_file() else None,
+        prompts={row.id: row for row in read_prompts(prompts)} if prompts.is_file() else None,
         judges=[read_judge(path) for path in sorted(folder.glob("judge_*.json"))],
         metrics=[read_metric(path) for path in sorted(folder.glob("metric_*.json"))],
     )
