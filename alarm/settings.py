@@ -57,6 +57,7 @@ class SFTSettings:
     learning_rate: float = 2e-3
     warmup_share: float = 0.1
     weight_decay: float = 0.01
+    schedule: str = "cosine"  # of the learning rate after warm-up, or "linear"
     dropout: float = 0.0  # of the base model, during SFT only
     seed: int = 0
 
@@ -65,7 +66,8 @@ class SFTSettings:
 class RewardModelSettings:
     """Comparisons by simulated annotators, and the reward models trained on them."""
 
-    holistic_model: str | None = None  # a ready-made holistic reward, "comet:CHECKPOINT"; None: trained on comparisons
+    holistic_model: str | None = None  # a ready-made holistic reward, e.g. "ultrarm:NAME"; None: trained on comparisons
+    aspect_models: str | None = None  # folder with ready-made aspect models of long-form QA; None: trained on feedback
     comparison_prompts: int = 800  # prompts whose responses are compared
     responses_per_prompt: int = 4  # samples of the SFT policy compared with each other
     grammar_checker: str = "harper"  # or "languagetool", the paper's
@@ -123,7 +125,9 @@ class ReferenceSettings:
 
 @dataclass(frozen=True)
 class RewardSettings:
-    """How rewards are weighted. z-constants are measured, never set here."""
+    """How rewards are weighted and normalised."""
+
+    constants: str = "measured"  # z-constants: on SFT samples; or "paper", those of UltraRM-13B and the authors' policy
 
     holistic_weight: float = 5.0  # w_h [paper, 4.1]
     threshold: float = 0.6  # T, in standard deviations of the holistic reward [paper, 4.1]
