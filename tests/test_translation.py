@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alarm.evaluation.translation import corpus_scores, sentence_chrf
+from alarm.evaluation.translation import corpus_scores, paired_bootstrap, sentence_chrf
 
 RESPONSES = ["A dog is running in the park.", "Two men is reading a books."]
 REFERENCES = ["A dog is running in the garden.", "Two men are reading a book."]
@@ -95,3 +98,56 @@ def test_sentence_chrf_is_bounded_and_independent_of_the_batch(pairs: list[tuple
 @given(st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=30))
 def test_a_copy_of_the_reference_has_100(text: str) -> None:
     assert sentence_chrf([text], [text]) == [100.0]
+
+
+SYSTEMS = {
+    "good": ["A dog is running in the garden.", "Two men are reading a books.", "A cat sleeps on the old sofa."] * 8,
+    "bad": ["The dog run in a garden.", "Two men is reading a books.", "The cat sleep on a old sofa."] * 8,
+    "copy": ["The dog run in a garden.", "Two men is reading a books.", "The cat sleep on a old sofa."] * 8,
+}
+TRUE = ["A dog is running in the garden.", "Two men are reading a book.", "A cat sleeps on the old sofa."] * 8
+
+
+def test_paired_bootstrap_scores_are_the_corpus_scores_and_its_p_values_say_who_differs() -> None:
+    found = paired_bootstrap(SYSTEMS, TRUE, "bad", resamples=200)
+    for name, responses in SYSTEMS.items():
+        expected = corpus_scores(responses, TRUE)
+        assert {metric: score.score.value for metric, score in found[name].items()} == {
+            metric: score.value for metric, score in expected.items()
+        }
+        assert {m: s.score.higher_is_better for m, s in found[name].items()} == {
+            m: s.higher_is_better for m, s in expected.items()
+        }
+    assert list(found) == ["bad", "good", "copy"]
+    assert all(score.p is None for score in found["bad"].values())
+    assert all(score.p == pytest.approx(1 / 201) for score in found["good"].values())
+    assert all(score.p == 1 for score in found["copy"].values()), "a copy of the baseline is no other system"
+    assert found == paired_bootstrap(SYSTEMS, TRUE, "bad", resamples=200), "the same resamples every time"
+
+
+def test_paired_bootstrap_is_sacrebleus_command(tmp_path) -> None:
+    files = {name: tmp_path / name for name in ("bad", "good")}
+    for name, path in files.items():
+        path.write_text("\n".join(SYSTEMS[name]) + "\n")
+    (tmp_path / "reference").write_text("\n".join(TRUE) + "\n")
+    command = [sys.executable, "-m", "sacrebleu", str(tmp_path / "reference"), "-i", *map(str, files.values())]
+    command += ["-m", "bleu", "chrf", "ter", "--paired-bs", "--paired-bs-n", "200", "--format", "json"]
+    printed = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    found = paired_bootstrap({name: SYSTEMS[name] for name in files}, TRUE, "bad", resamples=200)
+    rows = {Path(row["system"].removeprefix("Baseline: ")).name: row for row in printed}
+    for name, metrics in found.items():
+        for metric in metrics.values():
+            cell = rows[name][metric.score.name]
+            assert cell["score"] == pytest.approx(metric.score.value, abs=1e-6)
+            assert cell["mean"] == pytest.approx(metric.mean, abs=1e-6)
+            assert cell["ci"] == pytest.approx(metric.half_width, abs=1e-6)
+            assert cell["p_value"] == metric.p or cell["p_value"] == pytest.approx(metric.p, abs=1e-6)
+
+
+def test_paired_bootstrap_names_what_does_not_fit() -> None:
+    with pytest.raises(ValueError, match=r"unknown baseline 'sft'.*Known: bad, copy, good"):
+        paired_bootstrap(SYSTEMS, TRUE, "sft")
+    with pytest.raises(ValueError, match="good has 24 responses and there are 23 references"):
+        paired_bootstrap(SYSTEMS, TRUE[1:], "bad")
+    with pytest.raises(ValueError, match="0 references"):
+        paired_bootstrap({"bad": []}, [], "bad")
