@@ -36,19 +36,19 @@ class Cell:
         lines = []
         significant = self.estimate is not None and self.estimate.p < LEVEL
         if self.measured is not None:
-            text = _plus_minus(self.measured.mean, self.measured.sd, self.digits)
+            text = plus_minus(self.measured.mean, self.measured.sd, self.digits)
             text = f"**{text}**" if significant and not self.effect_name else text
             lines.append(f"{text}, n={self.measured.count}" if self.show_count else text)
         if self.estimate is not None:
-            text = f"[{_text(self.estimate.low, self.digits)}, {_text(self.estimate.high, self.digits)}]"
+            text = f"[{number_text(self.estimate.low, self.digits)}, {number_text(self.estimate.high, self.digits)}]"
             if self.effect_name:
-                value = f"{_text(self.estimate.value, self.digits, sign='+')}"
+                value = f"{number_text(self.estimate.value, self.digits, sign='+')}"
                 text = f"{self.effect_name} {f'**{value}**' if significant else value} {text}"
             lines.append(text)
         if self.note:
             lines.append(self.note)
         if self.published is not None:
-            paper = f"paper {_plus_minus(self.published.mean, self.published.sd, self.digits)}"
+            paper = f"paper {plus_minus(self.published.mean, self.published.sd, self.digits)}"
             lines.append(f"{paper}: {self.verdict}" if self.verdict else paper)
         if self.missing:
             lines.append(f"missing: {self.missing}")
@@ -149,11 +149,13 @@ def _csv_values(cell: Cell) -> list[object]:
     ]
 
 
-def _plus_minus(mean: float, sd: float | None, digits: int) -> str:
-    return _text(mean, digits) + (f" ± {_text(sd, digits)}" if sd is not None else "")
+def plus_minus(mean: float, sd: float | None, digits: int) -> str:
+    """`mean ± sd` with that many decimals, or the mean alone."""
+    return number_text(mean, digits) + (f" ± {number_text(sd, digits)}" if sd is not None else "")
 
 
-def _text(value: float, digits: int, sign: str = "-") -> str:
+def number_text(value: float, digits: int, sign: str = "-") -> str:
+    """A number with that many decimals; `sign="+"` shows a plus too."""
     text = f"{value:{sign}.{digits}f}"
     # A loss that rounds to nothing is not a negative nothing.
     return text.lstrip("+-") if float(text) == 0 else text
