@@ -188,10 +188,11 @@ class TaskRuns:
         return {g.id: _score(g, score) for g in (self.sft or {}).values() if _has(g, score)}
 
     def _scores(self, run: str, seed: int, score: str) -> dict[str, float]:
-        generations = self._generations_of(run, seed).values()
+        generations = self.generations(run, seed).values()
         return {g.id: _score(g, score) for g in generations if _has(g, score)}
 
-    def _generations_of(self, run: str, seed: int) -> dict[str, Generation]:
+    def generations(self, run: str, seed: int) -> dict[str, Generation]:
+        """A finished run's test responses by prompt id, checked against its record."""
         if (run, seed) not in self._generations:
             self._generations[run, seed] = {g.id: g for g in generations_of(self.finished[run][seed])}
         return self._generations[run, seed]
