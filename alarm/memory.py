@@ -38,10 +38,11 @@ class LiveBytes(TorchDispatchMode):
         self._known: weakref.WeakSet = weakref.WeakSet()
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        # What came from outside, such as weights, is not ours, and nor are views of it.
+        self._known.update(_storages((args, kwargs)))
         result = function(*args, **(kwargs or {}))
-        for value in tree_leaves(result):
-            if isinstance(value, torch.Tensor):
-                self._count(value.untyped_storage())
+        for storage in _storages(result):
+            self._count(storage)
         return result
 
     def _count(self, storage: torch.UntypedStorage) -> None:
@@ -55,6 +56,10 @@ class LiveBytes(TorchDispatchMode):
 
     def _release(self, size: int) -> None:
         self.live -= size
+
+
+def _storages(values: object) -> list[torch.UntypedStorage]:
+    return [value.untyped_storage() for value in tree_leaves(values) if isinstance(value, torch.Tensor)]
 
 
 @contextmanager
@@ -111,15 +116,26 @@ def policy_memory(config: PretrainedConfig, settings: PolicySettings, ppo: PPOSe
             "policy weights": weights,
             "reference policy": reference,
             "adapters and value head": _bytes(trained) if settings.lora_rank else _bytes(head.parameters()),
-            "gradients": _bytes(trained),
             "Adam's moments": ADAM_STATES * FLOAT * sum(p.numel() for p in trained),
         }
         model.eval()
         phases = {
             "rollout": peak_bytes(lambda: _decode(model, config, ppo)),
-            "update": peak_bytes(lambda: _update(model, head, config, ppo)),
+            "update, gradients included": peak_bytes(lambda: _update(model, head, config, ppo)),
         }
     return Memory({name: size for name, size in resident.items() if size}, phases)
+
+
+def sft_memory(config: PretrainedConfig, *, batch_size: int, prompt_tokens: int, response_tokens: int) -> Memory:
+    """What supervised fine-tuning of all weights needs: it is done in fp32, before any reward model is there."""
+    with meta():
+        model = _language_model(config, torch.float32)
+        weights = _bytes(model.parameters())
+        head = nn.Linear(config.hidden_size, 1)
+        shape = PPOSettings(mini_batch_size=batch_size, max_prompt_tokens=prompt_tokens, max_new_tokens=response_tokens)
+        phase = peak_bytes(lambda: _update(model, head, config, shape))
+    resident = {"weights": weights, "Adam's moments": ADAM_STATES * weights}
+    return Memory(resident, {"step, gradients included": phase})
 
 
 def scorer_memory(config: PretrainedConfig, *, dtype: str, batch_size: int, tokens: int) -> Memory:
@@ -153,31 +169,36 @@ def _adapters_in_fp32(model: nn.Module) -> None:
 
 
 def _decode(model: nn.Module, config: PretrainedConfig, ppo: PPOSettings) -> object:
-    """The last step of a rollout: the caches are full, and one token is drawn for every row."""
+    """A rollout's first step, which reads the prompts, and its last, when the caches are full."""
     from transformers import DynamicCache, EncoderDecoderCache
 
-    rows, prompt, response = ppo.batch_size, ppo.max_prompt_tokens, ppo.max_new_tokens
+    rows, prompt = ppo.batch_size, ppo.max_prompt_tokens
+    token = torch.ones(rows, 1, dtype=torch.long)
+    ids = torch.ones(rows, prompt, dtype=torch.long)
+    own = DynamicCache()
     with torch.no_grad():
-        ids = torch.ones(rows, prompt, dtype=torch.long)
         if config.is_encoder_decoder:
-            cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
             encoded = model.get_encoder()(input_ids=ids, attention_mask=torch.ones_like(ids))
-            out = model(
-                encoder_outputs=encoded,
-                decoder_input_ids=torch.ones(rows, response - 1, dtype=torch.long),
-                past_key_values=cache,
-                use_cache=True,
-            )
-            token = torch.ones(rows, 1, dtype=torch.long)
-            last = model(encoder_outputs=encoded, decoder_input_ids=token, past_key_values=out.past_key_values)
+            cache = EncoderDecoderCache(own, DynamicCache())
+            common = {"encoder_outputs": encoded, "past_key_values": cache, "use_cache": True}
+            model(decoder_input_ids=token, **common)
+            _fill(own, ppo.max_new_tokens - 2)
+            last = model(decoder_input_ids=token, **common)
         else:
-            cache = DynamicCache()
-            text = torch.ones(rows, prompt + response - 1, dtype=torch.long)
-            out = model(input_ids=text, past_key_values=cache, use_cache=True, logits_to_keep=1)
-            token = torch.ones(rows, 1, dtype=torch.long)
-            last = model(input_ids=token, past_key_values=out.past_key_values, use_cache=True, logits_to_keep=1)
+            common = {"past_key_values": own, "use_cache": True, "logits_to_keep": 1}
+            model(input_ids=ids, **common)
+            _fill(own, ppo.max_new_tokens - 2)
+            last = model(input_ids=token, **common)
         # The sampler's distribution function is held in double precision.
-        return out.past_key_values, last.logits[:, -1].float().softmax(-1).cumsum(-1, dtype=torch.float64)
+        return own, last.logits[:, -1].float().softmax(-1).cumsum(-1, dtype=torch.float64)
+
+
+def _fill(cache, tokens: int) -> None:
+    """Lengthen a cache as so many decoding steps would."""
+    for number, layer in enumerate(cache.layers):
+        rows, heads, _, width = layer.keys.shape
+        more = layer.keys.new_zeros(rows, heads, tokens, width)
+        cache.update(more, more, number)
 
 
 def _update(model: nn.Module, head: nn.Module, config: PretrainedConfig, ppo: PPOSettings) -> None:

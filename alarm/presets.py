@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from alarm.paper_presets import PAPER_PRESETS
 from alarm.registry import UnknownNameError, unknown_name
 from alarm.settings import (
     SCALES,
@@ -47,6 +48,7 @@ TINY_POLICY = PolicySettings(tuned="norms")
 SMALL_ENSEMBLE = RecipeSettings(ensemble_size=5, ensemble_steps=50, left_out_folds=2, study_pairs=800, round_prompts=24)
 
 PRESETS: dict[tuple[str, str], Preset] = {
+    **PAPER_PRESETS,
     ("tiny", "long_form_qa"): Preset(
         scale="tiny",
         task="long_form_qa",
@@ -105,11 +107,16 @@ def preset(scale: str, task: str) -> Preset:
     Raises:
         ValueError: an unknown scale or task (the message lists the known ones), or a pair that has no preset yet.
     """
-    if scale not in SCALES:
-        raise UnknownNameError(unknown_name("scale", scale, SCALES))
     if task not in TASK_NAMES:
         raise UnknownNameError(unknown_name("task", task, TASK_NAMES))
-    if (scale, task) not in PRESETS:
+    if not has_preset(scale, task):
         available = ", ".join(f"{s}/{t}" for s, t in PRESETS)
         raise ValueError(f"there is no preset for scale {scale!r} and task {task!r} yet. Available: {available}")
     return PRESETS[scale, task]
+
+
+def has_preset(scale: str, task: str) -> bool:
+    """Whether a task has a configuration at a scale; an unknown scale raises as in `preset`."""
+    if scale not in SCALES:
+        raise UnknownNameError(unknown_name("scale", scale, SCALES))
+    return (scale, task) in PRESETS

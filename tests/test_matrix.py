@@ -124,7 +124,6 @@ def test_what_is_named_twice_runs_once():
         ({"seeds": []}, r"at least one seed is needed, e\.g\. --seeds 1,2,3"),
         ({"seeds": [1, -2]}, r"seed -2 is negative"),
         ({"scale": "small", "tasks": ["long_form_qa"]}, r"no preset for scale 'small' and task 'long_form_qa' yet"),
-        ({"scale": "paper"}, r"scale 'paper' has no preset yet; use small or tiny"),
     ],
 )
 def test_wrong_names_are_told_with_the_right_ones(arguments, problem):

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from alarm.commands import listing, tables
+from alarm.commands import listing, show, tables
 
 COMMANDS: dict[str, ModuleType] = {
     "list": listing,
+    "show": show,
     "tables": tables,
 }

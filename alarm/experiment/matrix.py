@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from alarm.methods import METHODS, method_named, with_recipe
-from alarm.presets import PRESETS, REPORTED_SEEDS, TASK_NAMES, preset
+from alarm.presets import REPORTED_SEEDS, TASK_NAMES, has_preset, preset
 from alarm.registry import UnknownNameError, unknown_name
 from alarm.reward_modeling.recipes import RECIPES
 
@@ -56,17 +56,15 @@ def run_matrix(
     A name or seed that is given twice runs once.
 
     Raises:
-        ValueError: a name is unknown (the message lists the known ones), there is no seed or one is negative, or the
-            scale has no preset yet.
+        ValueError: a name is unknown (the message lists the known ones), there is no seed or one is negative, or a
+            task has no preset at this scale.
     """
     from alarm.tasks.catalog import TASKS
 
     tasks, methods, aspects, recipes, seeds = (
         list(dict.fromkeys(names)) for names in (tasks, methods, aspects, recipes, seeds)
     )
-    tasks = tasks or [name for name in TASK_NAMES if _has_preset(scale, name)]
-    if not tasks:
-        raise ValueError(f"scale {scale!r} has no preset yet; use {' or '.join(sorted({s for s, _ in PRESETS}))}")
+    tasks = tasks or [name for name in TASK_NAMES if has_preset(scale, name)]
     for task in tasks:
         preset(scale, task)
     if not seeds:
@@ -108,13 +106,3 @@ def grid_methods() -> list[str]:
         for recipe in GRID_RECIPES
         if (METHODS[name].compose, METHODS[name].properties, recipe) not in registered
     ]
-
-
-def _has_preset(scale: str, task: str) -> bool:
-    try:
-        preset(scale, task)
-    except UnknownNameError:
-        raise
-    except ValueError:
-        return False
-    return True

@@ -13,7 +13,7 @@ from alarm.tasks.qa_feedback import ENDINGS, find_file, read_questions
 from alarm.tasks.worlds.qa_facts import gold_quality, quality
 from alarm.text.chrf import sentence_chrf
 
-_FILES = {"sft": "train_1k", "train": "train", "dev": "dev", "test": "test"}
+FILES = {"sft": "train_1k", "train": "train", "dev": "dev", "test": "test"}
 _GOLD = {"world": "gold answer quality", "chrf": "chrF with the reference answer / 100"}
 
 
@@ -85,7 +85,7 @@ class LongFormQA(Task):
     def fingerprint(self) -> str:
         """SHA-256 over the names and bytes of the files this task reads, and over what decides gold."""
         digest = hashlib.sha256(f"{self.gold_kind}\n".encode())
-        for stem in sorted(_FILES.values()):
+        for stem in sorted(FILES.values()):
             path = find_file(self.directory, stem)
             if path is not None:
                 digest.update(f"{path.name}\n".encode())
@@ -93,7 +93,7 @@ class LongFormQA(Task):
         return digest.hexdigest()
 
     def _read(self, name: str) -> tuple[Example, ...]:
-        stem = _FILES[name]
+        stem = FILES[name]
         path = find_file(self.directory, stem)
         if path is None:
             raise ValueError(

@@ -1,0 +1,83 @@
+"""`python -m alarm show`: the resolved configuration of an experiment, what it needs, and what is missing here."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from alarm.commands.options import check_scale
+
+HELP = "an experiment's configuration with sources, its downloads and memory, and what is missing on this machine"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--scale", default="tiny", help="tiny (default), small or paper")
+    parser.add_argument("--task", action="append", default=[], help="task; may be repeated (default: all)")
+    parser.add_argument("--data", type=Path, default=None, help="folder with real data")
+    parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
+    parser.add_argument("--check", action="store_true", help="only say what is missing; fail if anything is")
+
+
+def run(options: argparse.Namespace) -> None:
+    from alarm.experiment.requirements import missing
+    from alarm.presets import TASK_NAMES, has_preset, preset
+
+    check_scale(options.scale)
+    tasks = options.task or [name for name in TASK_NAMES if has_preset(options.scale, name)]
+    problems = []
+    for task in tasks:
+        settings = preset(options.scale, task)
+        if not options.check:
+            print(describe(settings, options.data))
+        lacking = list(missing(settings, data=options.data, device=options.device))
+        problems += lacking
+        print(_section(f"Missing for {task}", [[line] for line in lacking] or [["nothing"]]))
+    if options.check and problems:
+        raise ValueError(f"{len(problems)} things are missing; a run would not work on this machine")
+
+
+def describe(settings, data: Path | None) -> str:
+    """Configuration, downloads and memory as text."""
+    from alarm.experiment import requirements
+    from alarm.paper_presets import flattened, source
+
+    rows = []
+    for name, value in flattened(settings):
+        origin = source(settings.task, name) if settings.scale == "paper" else "[ours]"
+        rows.append([name, "–" if value is None or value == "" else value, origin])
+    parts = [_section(f"{settings.task} at scale {settings.scale}", rows)]
+    fetched = []
+    for download in requirements.downloads(settings, data):
+        found = requirements.look_up(download)
+        size = f"{found.gigabytes:.1f} GB" if found else "size unknown without the hub"
+        revision = found.commit[:10] if found else download.revision or "newest"
+        fetched.append([download.purpose, download.repository, revision, "at hand" if download.at_hand else size])
+    parts.append(_section("Downloads", fetched or [["nothing"]]))
+    parts.append(_section("Memory on one device, computed", _memory_rows(settings)))
+    return "\n\n".join(parts) + "\n"
+
+
+def _memory_rows(settings) -> list[list[object]]:
+    from alarm.experiment import requirements
+
+    needs = requirements.memory(settings)
+    if not needs:
+        return [["small models, trained here"]]
+    first = requirements.initial_memory(settings)
+    shown = {**({"supervised fine-tuning": first} if first else {}), **needs}
+    rows = [
+        [name, part, f"{size / requirements.GIB:.2f} GiB"]
+        for name, need in shown.items()
+        for part, size in [*need.resident.items(), *((f"peak of {phase}", b) for phase, b in need.phases.items())]
+    ]
+    note = "everything resident and the largest peak, and a tenth more for the allocator"
+    totals = {"PPO, all models": requirements.total_memory(needs)}
+    if first:
+        totals["supervised fine-tuning, all"] = first.total
+    return rows + [[name, note, f"{size / requirements.GIB:.2f} GiB"] for name, size in totals.items()]
+
+
+def _section(title: str, rows: list[list[object]]) -> str:
+    from tabulate import tabulate
+
+    return f"{title}\n" + tabulate(rows, tablefmt="plain", disable_numparse=True)

@@ -1,0 +1,74 @@
+"""Scale `paper`: constants as printed, every field with its source, and what is missing said before a start."""
+
+from __future__ import annotations
+
+import pytest
+
+from alarm.__main__ import main
+from alarm.paper_presets import LONG_FORM_QA, PAPER_PRESETS, WMT, flattened, source
+from alarm.presets import preset
+from alarm.tasks.qa_feedback import write_feedback
+
+
+@pytest.mark.parametrize("task", ["long_form_qa", "wmt"])
+def test_every_field_says_where_its_value_comes_from(task):
+    origins = {name: source(task, name) for name, _ in flattened(preset("paper", task))}
+    assert all(origin.startswith(("[paper]", "[code]", "[fgrlhf]", "[ours]")) for origin in origins.values())
+    with pytest.raises(KeyError):
+        source(task, "ppo_gamma")
+
+
+def test_the_tasks_differ_as_the_papers_table_says():
+    settings = [
+        (p.reward.holistic_weight, p.reward.threshold, p.ppo.learning_rate, p.ppo.batch_size, p.ppo.mini_batch_size)
+        for p in (LONG_FORM_QA, WMT)
+    ]
+    assert settings == [(5.0, 0.6, 2e-4, 8, 4), (3.0, 0.5, 5e-4, 32, 16)]
+    for p in PAPER_PRESETS.values():
+        assert (p.policy.lora_rank, p.policy.lora_alpha, p.policy.lora_dropout, p.policy.dtype) == (
+            16,
+            32,
+            0.05,
+            "bfloat16",
+        )
+        assert (p.ppo.epochs, p.ppo.gamma, p.ppo.gae_lambda, p.ppo.clip_range, p.ppo.value_clip_range) == (
+            4,
+            1.0,
+            0.95,
+            0.2,
+            0.2,
+        )
+        assert (p.ppo.value_weight, p.ppo.initial_kl_coef, p.ppo.target_kl, p.ppo.kl_horizon) == (0.1, 0.2, 6.0, 10_000)
+    # 10 epochs of 1,000 examples by 4; two passes over 3,853 prompts by 8; 5 epochs of 63,000 pairs by 64.
+    assert (LONG_FORM_QA.sft.steps, LONG_FORM_QA.ppo.iterations) == (10 * 1000 // 4, 2 * 3853 // 8)
+    assert (WMT.sft.steps, WMT.ppo.iterations) == (5 * 63_000 // 64, 50)
+
+
+def test_show_prints_configuration_downloads_memory_and_what_is_missing(capsys, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert main(["show", "--scale", "paper", "--task", "wmt"]) == 0
+    printed = capsys.readouterr().out
+    lines = {line.split()[0]: line for line in printed.splitlines() if line.strip()}
+    assert lines["reward.threshold"].split()[1:4] == ["0.5", "[paper]", "section"]
+    assert "google/mt5-base" in printed and "openbmb/UltraRM-13b" in printed and "Helsinki-NLP/europarl" in printed
+    assert "supervised fine-tuning" in printed and "GiB" in printed
+    assert "google/mt5-base (policy) is neither on this machine nor can the hub be asked for it" in printed
+
+
+def test_check_fails_where_something_is_missing_and_names_it(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    write_feedback(tmp_path / "train_feedback.json", [])
+    assert main(["show", "--scale", "paper", "--task", "long_form_qa", "--data", str(tmp_path), "--check"]) == 2
+    printed = capsys.readouterr()
+    assert "lacks train_1k.json, train.json, dev.json, test.json, dev_feedback.json of QA-Feedback" in printed.out
+    assert "things are missing" in printed.err
+
+
+def test_check_is_content_with_scale_tiny(capsys):
+    assert main(["show", "--check"]) == 0
+    assert capsys.readouterr().out.count("nothing") == 2
+
+
+def test_an_unknown_scale_is_named(capsys):
+    assert main(["show", "--scale", "papr"]) == 2
+    assert "Did you mean 'paper'" in capsys.readouterr().err
