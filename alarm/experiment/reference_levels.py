@@ -17,7 +17,7 @@ from alarm.experiment.code import REWARD_CODE
 from alarm.files import read_json, write_json
 from alarm.references import check, levels_of
 from alarm.scorers.base import Scorer
-from alarm.scorers.learned import LearnedScorer, SequenceScorer
+from alarm.scorers.learned import LearnedScorer
 
 if TYPE_CHECKING:
     from alarm.experiment.generation import Sample
@@ -103,7 +103,7 @@ def measure_scale(scorer: Scorer, values: Sequence[float]) -> float:
     """
     if len(values) < 2 or not np.isfinite(values).all():
         raise ValueError(f"the scale of {scorer.name} needs at least two finite values, got {len(values)} values")
-    if isinstance(scorer, SequenceScorer):
+    if scorer.log_odds:
         return 1.0
     sd = float(np.std(values, ddof=1))
     if sd < 1e-9:

@@ -53,6 +53,8 @@ class Scorer(ABC):
     """True if the per-response value must be z-normalised with measured constants before it serves as a reward."""
     scale: float = 1.0
     """Factor applied after normalisation (0.3 for completeness, after Fine-Grained RLHF)."""
+    log_odds: bool = False
+    """True if the difference of two values is the log-odds of a preference, as in a Bradley-Terry model."""
 
     @property
     def version(self) -> str:

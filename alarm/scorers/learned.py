@@ -57,6 +57,7 @@ class SequenceScorer(LearnedScorer):
     placement = Placement.LAST
     higher_is_better = True
     normalize = True
+    log_odds = True
 
     def verdict(self, spans: list[tuple[int, int]], logits: torch.Tensor) -> Score:
         return Score(logits.item())
