@@ -30,16 +30,15 @@ PAPER_CONSTANTS = {
     "long_form_qa": {
         "holistic": (-4.896130742253484, 3.0595760500526468),
         "completeness": (-0.44677690555995353, 8.301160619054132),
-        "length": (96.788, None),
     },
     "wmt": {
         "holistic": (-2.34417221913525, 2.946283030347152),
         "readability": (11.19907041598879, 6.04405504045225),
-        "length": (36.693, None),
     },
 }
 """Mean and standard deviation that the authors' code normalises by; they belong to UltraRM-13B and the authors' initial
-policies, and how they were measured is not documented. Of lengths, in tokens, only the mean is used."""
+policies, and how they were measured is not documented. Mean lengths are always measured: the authors count tokens, we
+count words."""
 
 LONG_FORM_QA = Preset(
     scale="paper",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from alarm.__main__ import main
+from alarm.experiment.constants import Constants, paper_constants
 from alarm.paper_presets import LONG_FORM_QA, PAPER_PRESETS, WMT, flattened, source
 from alarm.presets import preset
 from alarm.tasks.qa_feedback import write_feedback
@@ -72,3 +75,15 @@ def test_check_is_content_with_scale_tiny(capsys):
 def test_an_unknown_scale_is_named(capsys):
     assert main(["show", "--scale", "papr"]) == 2
     assert "Did you mean 'paper'" in capsys.readouterr().err
+
+
+def test_the_papers_constants_are_taken_by_name_and_only_for_its_reward_model():
+    assert paper_constants(WMT) == {}
+    asked = replace(WMT, reward=replace(WMT.reward, constants="paper"))
+    assert paper_constants(asked)["holistic"] == Constants(-2.34417221913525, 2.946283030347152, 0)
+    assert set(paper_constants(asked)) == {"holistic", "readability"}
+    other = replace(asked, reward_models=replace(WMT.reward_models, holistic_model="classifier:somebody/else"))
+    with pytest.raises(ValueError, match=r"belong to UltraRM-13B, and the holistic model is classifier:somebody/else"):
+        paper_constants(other)
+    with pytest.raises(ValueError, match=r"must be 'measured' or 'paper', got 'papers'"):
+        paper_constants(replace(WMT, reward=replace(WMT.reward, constants="papers")))

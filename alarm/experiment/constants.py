@@ -1,4 +1,4 @@
-"""Normalisation constants, measured once on the initial policy's samples and stored, never typed in."""
+"""Normalisation constants: measured once on the initial policy's samples and stored, or those of the paper by name."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from alarm.paper_presets import PAPER_CONSTANTS
+from alarm.settings import Preset
+
 
 @dataclass(frozen=True)
 class Constants:
-    """Mean and standard deviation of a raw score over `count` samples of the initial policy."""
+    """Mean and standard deviation of a raw score over `count` samples of the initial policy; 0 where nobody has said
+    how many there were."""
 
     mean: float
     std: float
@@ -33,3 +37,21 @@ class Constants:
 
     def to_dict(self) -> dict[str, float]:
         return asdict(self)
+
+
+def paper_constants(preset: Preset) -> dict[str, Constants]:
+    """The constants that the authors' code normalises by; none where the settings ask for measured ones.
+
+    Raises:
+        ValueError: the settings name other constants than these, or another holistic model than the one they belong to.
+    """
+    if preset.reward.constants == "measured":
+        return {}
+    if preset.reward.constants != "paper":
+        raise ValueError(f"constants must be 'measured' or 'paper', got {preset.reward.constants!r}")
+    if "ultrarm" not in str(preset.reward_models.holistic_model).lower():
+        raise ValueError(
+            f"the paper's constants belong to UltraRM-13B, and the holistic model is "
+            f"{preset.reward_models.holistic_model or 'trained here'}; leave constants at 'measured'"
+        )
+    return {name: Constants(mean, std, 0) for name, (mean, std) in PAPER_CONSTANTS[preset.task].items()}

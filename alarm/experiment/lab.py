@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from alarm.experiment.code import REWARD_CODE
-from alarm.experiment.constants import Constants
+from alarm.experiment.constants import Constants, paper_constants
 from alarm.experiment.generation import Sample
 from alarm.experiment.policy_lab import PolicyLab
 from alarm.experiment.proactive import agreement_with_gold, select
@@ -238,7 +238,9 @@ class Lab(PolicyLab):
 
     @cached_property
     def constants(self) -> dict[str, Constants]:
-        """z-constants of the holistic reward and of every per-response aspect, on SFT samples of the dev split."""
+        """z-constants of the holistic reward and of every per-response aspect: measured on SFT samples of the dev split,
+        or, where the settings say so, the paper's own of the scores that it normalised."""
+        own = paper_constants(self.preset)
 
         def build(path: Path) -> None:
             measured = {
@@ -250,7 +252,8 @@ class Lab(PolicyLab):
 
         inputs = self._reward_inputs() | self.inputs("evaluation")
         path = self.artifact("constants", REWARD_CODE, inputs, build)
-        return {name: Constants(**values) for name, values in read_json(path / "constants.json").items()}
+        measured = {name: Constants(**values) for name, values in read_json(path / "constants.json").items()}
+        return {**measured, **own}
 
     @cached_property
     def selection(self) -> dict[str, Any]:
