@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from alarm.registry import UnknownNameError
-from alarm.scorers.external import KINDS, check_holistic, holistic_version, load_holistic
+from alarm.scorers.external import KINDS, check_holistic, holistic_version, load_holistic, needs_references
 from alarm.scorers.sequence_classifier import ClassifierScorer
 from alarm.scorers.ultra_rm import UltraRMScorer
 from tests.hub_models import byte_tokenizer, classifier, ultra_rm
@@ -62,14 +62,14 @@ def test_an_unknown_kind_is_an_unknown_name():
 def test_without_the_hub_a_model_must_be_cached(tmp_path):
     """In a process of its own: the hub's client reads its settings when it is imported."""
     code = (
-        "from alarm.scorers.external import KINDS, check_holistic\n"
-        "for kind in KINDS:\n"
+        "from alarm.scorers.external import check_holistic\n"
+        "for kind in ('ultrarm', 'classifier'):\n"
         "    try: check_holistic(f'{kind}:some/model', ['wmt'])\n"
         "    except ValueError as problem: print(problem)"
     )
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
     ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
-    assert ended.stdout.splitlines() == 3 * [
+    assert ended.stdout.splitlines() == 2 * [
         "some/model is neither a folder nor in the hub's cache, and HF_HUB_OFFLINE is set; fetch it once with "
         "`hf download some/model`, or name a folder"
     ]
@@ -108,12 +108,19 @@ def test_incomplete_folders_are_named_before_anything_loads(tmp_path):
 
 
 def test_comet_judges_translations_only(tmp_path):
-    checkpoint = tmp_path / "model.ckpt"
+    """As far as can be told without loading; COMET's own tests load real checkpoints."""
+    checkpoint = tmp_path / "checkpoints" / "model.ckpt"
+    checkpoint.parent.mkdir()
     checkpoint.write_bytes(b"weights")
+    (tmp_path / "hparams.yaml").write_text("class_identifier: referenceless_regression_metric\n")
     check_holistic(f"comet:{checkpoint}", ["wmt"])
     assert holistic_version(f"comet:{tmp_path}") == holistic_version(f"comet:{checkpoint}")
     with pytest.raises(ValueError, match=r"judges wmt only, not long_form_qa; choose the task with --task"):
         check_holistic(f"comet:{checkpoint}", ["wmt", "long_form_qa"])
+    (tmp_path / "hparams.yaml").unlink()
+    with pytest.raises(ValueError, match=r"lacks hparams\.yaml"):
+        check_holistic(f"comet:{checkpoint}", ["wmt"])
+    assert needs_references("comet:x") and not needs_references("ultrarm:x")
 
 
 def test_every_kind_says_what_it_is():

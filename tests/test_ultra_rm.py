@@ -91,7 +91,7 @@ def test_what_records_say_of_it(folder):
         "holistic", Placement.LAST, True, True,
     )  # fmt: skip
     assert scorer.facts() == {
-        "model": scorer.version,
+        "version": scorer.version,
         "form": "Human: PROMPT\nAssistant: RESPONSE",
         "max_tokens": 300,
         "batch_size": 4,

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 
 class Placement(Enum):
@@ -60,6 +61,10 @@ class Scorer(ABC):
     def version(self) -> str:
         """Version of the tool or checksum of the model behind the scorer, for records."""
         return "1"
+
+    def facts(self) -> dict[str, Any]:
+        """What its numbers depend on besides the texts, for records."""
+        return {"version": self.version}
 
     @abstractmethod
     def score(self, prompts: Sequence[str], responses: Sequence[str]) -> list[Score]:

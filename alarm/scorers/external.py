@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from alarm.files import sha256_of
 from alarm.registry import Registry, UnknownNameError, unknown_name
@@ -12,6 +13,16 @@ from alarm.scorers.base import Scorer
 
 TRAINED = "trained"
 """Instead of a ready-made model: the one that is trained on comparisons."""
+BATCH_SIZE = 8
+"""Texts that a ready-made model reads at once; the largest have billions of weights."""
+
+
+class Found(Protocol):
+    """A model that is there, not yet loaded."""
+
+    @property
+    def version(self) -> str:
+        """What identifies its weights: a commit of the hub, or a checksum."""
 
 
 @dataclass(frozen=True)
@@ -19,10 +30,10 @@ class Kind:
     """One kind of ready-made model."""
 
     description: str
-    version: Callable[[str], str]
-    """From its name or path to what identifies its weights; raises `ValueError` if it is not to be had."""
+    find: Callable[[str], Found]
+    """From its name or path; raises `ValueError` if it is not to be had."""
     load: Callable[..., Scorer]
-    """From its name or path, `device`, `max_tokens`, `references` and `batch_size` to the scorer."""
+    """From its name or path and the keywords of `load_holistic`."""
     tasks: tuple[str, ...] | None = None
     """The tasks whose responses it can judge; None: all."""
 
@@ -36,45 +47,49 @@ def load_holistic(
     device: str = "cpu",
     max_tokens: int | None = None,
     references: Mapping[str, str] | None = None,
-    batch_size: int = 16,
+    prefix: str = "",
+    batch_size: int = BATCH_SIZE,
 ) -> Scorer:
     """The scorer `holistic` over a ready-made model.
 
     Args:
         spec: kind and name, as `ultrarm:openbmb/UltraRM-13b` or `classifier:some/folder`; a model of the hub may carry
-            `@REVISION`.
-        max_tokens: limits prompt and response together; the prompt is cut. None: the model's own limit.
+            `@REVISION`, except COMET's.
+        max_tokens: limits prompt and response together; the prompt is cut. None, and for COMET: the model's own limit.
         references: by prompt, for kinds that compare with a reference.
+        prefix: what stands before the source sentence in a prompt, for kinds that read the source alone.
     Raises:
         ValueError: an unknown kind, or a model that is not there or not of that kind.
     """
-    kind, name = parse(spec)
-    return kind.load(name, device=device, max_tokens=max_tokens, references=references, batch_size=batch_size)
+    kind, name = _parse(spec)
+    return kind.load(
+        name, device=device, max_tokens=max_tokens, references=references, prefix=prefix, batch_size=batch_size
+    )
 
 
 def holistic_version(spec: str) -> str:
-    """What identifies the model's weights: its commit on the hub, or a checksum. Nothing is loaded.
-
-    Raises:
-        ValueError: as `load_holistic`, as far as can be told without loading.
-    """
-    kind, name = parse(spec)
-    return kind.version(name)
+    """What identifies the model's weights; nothing is loaded. Raises `ValueError` as `check_holistic`."""
+    kind, name = _parse(spec)
+    return kind.find(name).version
 
 
-def check_holistic(spec: str, tasks: tuple[str, ...] | list[str]) -> None:
+def check_holistic(spec: str, tasks: Sequence[str]) -> None:
     """Raise `ValueError`, saying what to do, if the model cannot judge these tasks here; asked before any training."""
-    kind, name = parse(spec)
+    kind, name = _parse(spec)
     unable = [task for task in tasks if kind.tasks is not None and task not in kind.tasks]
     if unable:
         raise ValueError(
             f"{spec} judges {' and '.join(kind.tasks)} only, not {' and '.join(unable)}; choose the task with --task"
         )
-    kind.version(name)
+    kind.find(name)
 
 
-def parse(spec: str) -> tuple[Kind, str]:
-    """The kind and the name in a spec."""
+def needs_references(spec: str) -> bool:
+    """Whether models of this kind may compare with a reference, and so want those of all prompts."""
+    return _parse(spec)[0] is KINDS["comet"]
+
+
+def _parse(spec: str) -> tuple[Kind, str]:
     scheme, colon, name = spec.partition(":")
     if scheme not in KINDS:
         raise UnknownNameError(unknown_name(KINDS.kind, scheme, KINDS) + "; write KIND:NAME_OR_PATH")
@@ -83,42 +98,45 @@ def parse(spec: str) -> tuple[Kind, str]:
     return KINDS[scheme], name
 
 
-def _hub_version(name: str) -> str:
+def _find_on_hub(name: str) -> Found:
     from alarm.scorers.checkpoints import find_checkpoint
 
-    return find_checkpoint(name).version
+    return find_checkpoint(name)
 
 
-def _comet_version(name: str) -> str:
-    from alarm.scorers.checkpoints import hub_commit
+@dataclass(frozen=True)
+class _CometFile:
+    path: Path
 
-    path = Path(name).expanduser()
-    files = [path] if path.is_file() else sorted(path.rglob("*.ckpt")) if path.is_dir() else []
-    if files:
-        return f"{files[0].name}:{sha256_of(files[0])[:12]}"
-    return f"{name}@{hub_commit(name, file='hparams.yaml')[:12]}"
+    @property
+    def version(self) -> str:
+        return sha256_of(self.path)[:12]
 
 
-def _ultra_rm(name: str, *, references: Mapping[str, str] | None, **options) -> Scorer:
+def _find_comet(name: str) -> Found:
+    from alarm.scorers.comet import find_checkpoint
+
+    return _CometFile(find_checkpoint(name))
+
+
+def _ultra_rm(name: str, *, references: object, prefix: object, **options) -> Scorer:
     from alarm.scorers.ultra_rm import UltraRMScorer
 
     return UltraRMScorer(name, **options)
 
 
-def _classifier(name: str, *, references: Mapping[str, str] | None, **options) -> Scorer:
+def _classifier(name: str, *, references: object, prefix: object, **options) -> Scorer:
     from alarm.scorers.sequence_classifier import ClassifierScorer
 
     return ClassifierScorer(name, **options)
 
 
-def _comet(
-    name: str, *, references: Mapping[str, str] | None, device: str, max_tokens: int | None, batch_size: int
-) -> Scorer:
+def _comet(name: str, *, max_tokens: object, **options) -> Scorer:
     from alarm.scorers.comet import CometScorer
 
-    return CometScorer(name, references=references, device=device, batch_size=batch_size)
+    return CometScorer(name, **options)
 
 
-KINDS.add("ultrarm", Kind("UltraRM's layout: a Llama with `regression_head`", _hub_version, _ultra_rm))
-KINDS.add("classifier", Kind("a sequence classifier of transformers with one output", _hub_version, _classifier))
-KINDS.add("comet", Kind("a COMET checkpoint, with references or without", _comet_version, _comet, tasks=("wmt",)))
+KINDS.add("ultrarm", Kind("UltraRM's layout, a Llama with `regression_head`", _find_on_hub, _ultra_rm))
+KINDS.add("classifier", Kind("a sequence classifier of transformers with one output", _find_on_hub, _classifier))
+KINDS.add("comet", Kind("a COMET model, with references or without", _find_comet, _comet, tasks=("wmt",)))

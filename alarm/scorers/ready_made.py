@@ -13,7 +13,10 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from alarm.scorers.base import Placement, Score, Scorer
+from alarm.scorers.external import BATCH_SIZE
 
+DIGITS = 5
+"""Of a score. Rounding errors depend on the padding of a batch; without a limit they would turn ties into wins."""
 UNLIMITED = 1_000_000
 """Tokenizers without a limit of their own state an astronomic one."""
 
@@ -40,7 +43,7 @@ class ReadyMadeScorer(Scorer):
         *,
         version: str,
         max_tokens: int | None = None,
-        batch_size: int = 16,
+        batch_size: int = BATCH_SIZE,
     ) -> None:
         """`max_tokens` limits prompt and response together; None: the network's own limit."""
         self.network, self.tokenizer, self.batch_size = network, tokenizer, batch_size
@@ -66,7 +69,7 @@ class ReadyMadeScorer(Scorer):
     def facts(self) -> dict[str, Any]:
         """What scores depend on besides texts, and how many prompts were cut so far."""
         return {
-            "model": self.version,
+            "version": self.version,
             "form": self.form,
             "max_tokens": self.max_tokens,
             "batch_size": self.batch_size,
@@ -91,7 +94,7 @@ class ReadyMadeScorer(Scorer):
             batch = by_length[start : start + self.batch_size]
             for i, value in zip(batch, self._forward([rows[i] for i in batch]).tolist(), strict=True):
                 values[i] = value
-        return [Score(value) for value in values]
+        return [Score(round(value, DIGITS)) for value in values]
 
     def _forward(self, rows: list[dict[str, list[int]]]) -> Tensor:
         """Scores [N], fp32 on the CPU, of N rows of inputs."""

@@ -8,6 +8,7 @@ from transformers import BatchEncoding
 from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
 
 from alarm.scorers.checkpoints import find_checkpoint
+from alarm.scorers.external import BATCH_SIZE
 from alarm.scorers.ready_made import ReadyMadeScorer, inside
 
 
@@ -19,7 +20,12 @@ class ClassifierScorer(ReadyMadeScorer):
     """
 
     def __init__(
-        self, checkpoint: str | Path, *, device: str = "cpu", max_tokens: int | None = None, batch_size: int = 16
+        self,
+        checkpoint: str | Path,
+        *,
+        device: str = "cpu",
+        max_tokens: int | None = None,
+        batch_size: int = BATCH_SIZE,
     ) -> None:
         """Raises `ValueError` if `checkpoint` is not found, has not one output, or lacks its head."""
         found = find_checkpoint(str(checkpoint))

@@ -10,6 +10,7 @@ from transformers import LlamaConfig, LlamaModel, LlamaPreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from alarm.scorers.checkpoints import find_checkpoint
+from alarm.scorers.external import BATCH_SIZE
 from alarm.scorers.forms import FORMS
 from alarm.scorers.ready_made import ReadyMadeScorer, inside
 
@@ -39,7 +40,12 @@ class UltraRMScorer(ReadyMadeScorer):
     """
 
     def __init__(
-        self, checkpoint: str | Path, *, device: str = "cpu", max_tokens: int | None = None, batch_size: int = 16
+        self,
+        checkpoint: str | Path,
+        *,
+        device: str = "cpu",
+        max_tokens: int | None = None,
+        batch_size: int = BATCH_SIZE,
     ) -> None:
         """Raises `ValueError` if `checkpoint` is not found or is not of this layout, its head included."""
         found = find_checkpoint(str(checkpoint))
