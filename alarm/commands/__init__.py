@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from alarm.commands import listing, show, tables
+from alarm.commands import listing, report, show, tables
 
 COMMANDS: dict[str, ModuleType] = {
     "list": listing,
+    "report": report,
     "show": show,
     "tables": tables,
 }

@@ -26,8 +26,8 @@ def headline_table(runs: TaskRuns, gold: Table, wins: Table) -> Table:
         name=f"headline_{runs.task}",
         title=f"At a glance: {runs.task}",
         caption=[
-            f'Gain: from "{gold.title}". Average win rates over the paper\'s methods: from "{wins.title}"; both stand '
-            "below with their methods' other numbers, and each is corrected for its own table's comparisons.",
+            f'Gain: from the table "{gold.title}". Average win rates over the paper\'s methods: from "{wins.title}". '
+            "Each is corrected for its own table's comparisons.",
             *wins.caption,
         ],
         blocks=[Block("", "method", runs.methods, list(labels), cells, labels)],

@@ -20,6 +20,7 @@ from alarm.report.improvements_figure import improvements_figure
 from alarm.report.mean_tables import gold_table, means_table
 from alarm.report.meta_rounds_figure import meta_rounds_figure
 from alarm.report.meta_rounds_table import meta_rounds_table
+from alarm.report.overview import PAGE, overview
 from alarm.report.published import Published
 from alarm.report.published_study import PublishedStudy
 from alarm.report.recipe_figure import recipe_figure
@@ -67,6 +68,23 @@ def render(results: Path | str, scale: str) -> list[Path]:
     """
     report = assemble(results, scale)
     return _write(report, [picture.image(vector=False) for picture in report.pictures], Path(results))
+
+
+def render_report(results: Path | str, scale: str) -> list[Path]:
+    """Write what `render` writes, the scale's page `report.html`, and the overview `<results>/README.md`.
+
+    Returns:
+        The written files; the page and the overview last.
+    Raises:
+        RecordError: as `render`.
+    """
+    from alarm.report.page.page import report_page
+
+    report, folder = assemble(results, scale), Path(results)
+    images = [picture.image(vector=True) for picture in report.pictures]
+    paths = _write(report, images, folder)
+    paths.append(write_atomically(folder / scale / PAGE, report_page(report, images)))
+    return [*paths, write_atomically(folder / "README.md", overview(folder))]
 
 
 def assemble(results: Path | str, scale: str) -> ScaleReport:

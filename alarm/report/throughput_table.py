@@ -32,13 +32,17 @@ RATES = {
 
 
 def throughput_table(runs: TaskRuns) -> Table | None:
-    """Medians over runs, all together and by method; None where no run says how long its phases took."""
-    timed = {name: [r for r in found.values() if set(r.durations) & set(PHASES)] for name, found in _named(runs)}
-    timed = {ALL: [record for records in timed.values() for record in records], **timed}
-    timed = {name: records for name, records in timed.items() if records}
-    if not timed:
+    """Medians over runs: all of them, and each method's; None where no run says how long its phases took.
+
+    Runs with another choice of aspect or recipe count among all only.
+    """
+    finished = {
+        name: [r for r in found.values() if set(r.durations) & set(PHASES)] for name, found in runs.finished.items()
+    }
+    together = [record for records in finished.values() for record in records]
+    if not together:
         return None
-    rows = list(timed)
+    timed = {ALL: together} | {name: finished[name] for name in runs.methods if finished.get(name)}
     return Table(
         name=f"throughput_{runs.task}",
         title=f"Throughput in {runs.task}",
@@ -51,8 +55,8 @@ def throughput_table(runs: TaskRuns) -> Table | None:
             *origin(runs.scale, runs.records),
         ],
         blocks=[
-            _block("Work per second", rows, timed, RATES, rates, digits=0),
-            _block("Seconds per run", rows, timed, PHASES, seconds, digits=1),
+            _block("Work per second", timed, RATES, rates, digits=0),
+            _block("Seconds per run", timed, PHASES, seconds, digits=1),
         ],
     )
 
@@ -80,15 +84,8 @@ def seconds(record: RunRecord) -> dict[str, float]:
     return {**found, "all": sum(found.values())}
 
 
-def _named(runs: TaskRuns) -> list[tuple[str, dict[int, RunRecord]]]:
-    """Finished runs in the order of the other tables, further choices of aspect and recipe last."""
-    names = dict.fromkeys([*runs.methods, *runs.variants.values(), *runs.combinations])
-    return [(name, runs.finished.get(name, {})) for name in names]
-
-
 def _block(
     title: str,
-    rows: Sequence[str],
     timed: dict[str, list[RunRecord]],
     columns: dict[str, str],
     measure: Callable[[RunRecord], dict[str, float]],
@@ -99,10 +96,10 @@ def _block(
     shown = [column for column in columns if any(column in values for found in measured.values() for values in found)]
     cells = {
         (row, column): _median_cell([values[column] for values in measured[row] if column in values], digits)
-        for row in rows
+        for row in timed
         for column in shown
     }
-    return Block(title, "runs", rows, shown, cells, columns)
+    return Block(title, "runs", list(timed), shown, cells, columns)
 
 
 def _median_cell(values: Sequence[float], digits: int) -> Cell:

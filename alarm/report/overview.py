@@ -1,0 +1,59 @@
+"""The README of all results: per scale what a reader wants first, put together from the files that `render` left."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from alarm.settings import SCALES
+
+PAGE = "report.html"
+_IMAGE = re.compile(r"!\[([^\]]*)\]\((figures/[^)\s]+)\)")
+
+
+def overview(results: Path) -> str:
+    """Every scale on record in the order of its size: headline tables, figures, and links to all the rest.
+
+    Nothing is computed: a scale shows what was last written for it, and one that was never rendered is named.
+    """
+    found = [scale for scale in _scales(results) if (results / scale / "records").is_dir()]
+    parts = [
+        "# Results",
+        "Generated from the records by `python -m alarm report`; do not edit. A number of one scale says nothing about "
+        "another's: sizes, data and models differ, and those of `tiny` are never the papers'.",
+        "\n".join(f"- [`{scale}`](#scale-{scale}): {SCALES.get(scale, 'unknown scale')}" for scale in found),
+    ]
+    return "\n\n".join([*parts, *(part for scale in found for part in _of_scale(results, scale))]) + "\n"
+
+
+def _scales(results: Path) -> list[str]:
+    folders = sorted(path.name for path in results.iterdir() if path.is_dir())
+    return [*(scale for scale in SCALES if scale in folders), *(name for name in folders if name not in SCALES)]
+
+
+def _of_scale(results: Path, scale: str) -> list[str]:
+    folder = results / scale
+    readme = folder / "README.md"
+    heading = f"## Scale `{scale}`"
+    if not readme.is_file():
+        return [heading, f"Not rendered yet: run `python -m alarm report --scale {scale}`."]
+    links = [f"[all tables and figures]({scale}/README.md)", f"[tables as CSV]({scale}/tables)"]
+    if (folder / PAGE).is_file():
+        links.insert(1, f"[the page with the browser of generations]({scale}/{PAGE}) (download it and open the file)")
+    links.append(f"[records]({scale}/records)")
+    tables = sorted((folder / "tables").glob("headline_*.md"))
+    images = _IMAGE.findall(readme.read_text(encoding="utf-8"))
+    return [
+        heading,
+        "; ".join(links) + ".",
+        *(_demoted(table.read_text(encoding="utf-8")) for table in tables),
+        *(f"![{title}]({scale}/{path})" for title, path in images),
+    ]
+
+
+def _demoted(table: str) -> str:
+    """A table's Markdown under a scale's heading, how to read it folded away."""
+    body, _, notes = table.rstrip("\n").rpartition("\n\n- ")
+    if not body:
+        return f"##{table}".rstrip("\n")
+    return f"##{body}\n\n<details><summary>How to read this table</summary>\n\n- {notes}\n\n</details>"
