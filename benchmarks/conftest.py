@@ -45,7 +45,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--seeds", default="1,2,3", help="comma-separated seeds (default: 1,2,3)")
     group.addoption("--device", default="cpu", help="cpu (default) or cuda")
     group.addoption("--data", default=None, help="folder with real data, for scale small")
-    group.addoption("--grammar-checker", default="harper", help="harper (default) or languagetool")
+    group.addoption(
+        "--grammar-checker", default=None, help="harper or languagetool (default: the scale's, harper below paper)"
+    )
+    group.addoption(
+        "--holistic-model",
+        default=None,
+        help="ready-made holistic reward: ultrarm:NAME_OR_PATH, classifier:NAME_OR_PATH or comet:CHECKPOINT; "
+        "or trained (default: the scale's, trained below paper)",
+    )
     group.addoption("--store", default=None, help="folder of trained artifacts (default: in the user's cache folder)")
     group.addoption("--results", default=str(ROOT / "results"), help="folder for records, tables and figures")
     group.addoption("--fresh", action="store_true", help="build everything anew instead of using stored artifacts")
@@ -198,5 +206,5 @@ def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
     if rendered:
         terminalreporter.section("tables and figures")
         for path in rendered:
-            if path.name == "README.md":
+            if path.name in ("README.md", "report.html"):
                 terminalreporter.line(f"all tables and figures: {path}")

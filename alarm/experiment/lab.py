@@ -21,6 +21,7 @@ from alarm.registry import Registry
 from alarm.reward_modeling.comparisons import Comparison
 from alarm.reward_modeling.recipes import RECIPES
 from alarm.scorers.base import Scorer
+from alarm.scorers.external import check_recipe, holistic_version, load_holistic, needs_references
 from alarm.settings import RewardModelSettings
 
 if TYPE_CHECKING:
@@ -111,6 +112,8 @@ class Lab(PolicyLab):
         An iterative recipe starts from the plain model.
         """
         entry = RECIPES[recipe]
+        if kind == "holistic" and self.preset.reward_models.holistic_model is not None:
+            check_recipe(recipe, self.preset.reward_models.holistic_model)
         inputs = self._reward_inputs() | {"kind": kind}
         if entry.iterative or recipe == "plain":
             entry, strength = RECIPES["plain"], None
@@ -204,9 +207,17 @@ class Lab(PolicyLab):
         )
 
     def holistic(self, recipe: str = "plain") -> Scorer:
-        """The holistic reward model of a recipe; that of an iterative one as it is before the first round."""
+        """The holistic reward model of a recipe; that of an iterative one as it is before the first round.
+
+        Raises:
+            ValueError: a recipe is asked for while the settings name a ready-made model, or that model cannot be read.
+        """
         from alarm.scorers.learned import HolisticScorer
 
+        spec = self.preset.reward_models.holistic_model
+        if spec is not None:
+            check_recipe(recipe, spec)
+            return self._once("holistic", spec, lambda: self._ready_made(spec))
         model = self.reward_model("holistic", recipe)
         return self._once("holistic", str(model), lambda: HolisticScorer(model, device=self.device))
 
@@ -278,14 +289,47 @@ class Lab(PolicyLab):
         return read_generations(path / "generations.jsonl")
 
     def setup_facts(self) -> dict[str, Any]:
-        """What came out before PPO: SFT quality, annotator noise, reward-model accuracy, constants."""
-        return {
-            "sft": read_json(self.sft / "report.json"),
-            "comparisons": read_json(self.comparisons / "report.json"),
-            "reward_models": {kind: read_json(self.reward_model(kind) / "report.json") for kind in self.learned},
-            "holistic_against_gold": agreement_with_gold(self),
-            "constants": {name: constants.to_dict() for name, constants in self.constants.items()},
-        }
+        """What came out before PPO: SFT quality, annotator noise, reward-model accuracy, constants.
+
+        Where every reward model is ready-made there are no comparisons; of a ready-made one, what it depends on.
+        """
+        facts: dict[str, Any] = {"sft": read_json(self.sft / "report.json")}
+        if self.trained:
+            facts["comparisons"] = read_json(self.comparisons / "report.json")
+            facts["reward_models"] = {kind: read_json(self.reward_model(kind) / "report.json") for kind in self.trained}
+        facts["holistic_against_gold"] = agreement_with_gold(self)
+        facts["constants"] = {name: constants.to_dict() for name, constants in self.constants.items()}
+        if "holistic" not in self.trained:
+            facts["holistic_model"] = self.holistic_scorer.facts()
+        return facts
+
+    def inputs(self, *concerns: str) -> dict[str, Any]:
+        """As for any lab; settings name ready-made models, and their weights decide numbers too."""
+        found, settings = super().inputs(*concerns), self.preset.reward_models
+        if "reward_models" in concerns and settings.holistic_model is not None:
+            found["holistic_version"] = self._once(
+                "version", settings.holistic_model, lambda: holistic_version(settings.holistic_model)
+            )
+        return found
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """The scorers of `learned` that are trained here, and not ready-made."""
+        ready_made = {"holistic"} if self.preset.reward_models.holistic_model is not None else set()
+        return tuple(kind for kind in self.learned if kind not in ready_made)
+
+    def _ready_made(self, spec: str) -> Scorer:
+        """The holistic scorer over a ready-made model."""
+        self.progress.start(f"{self.task_name}: loading {spec}")
+        splits = ("train", "dev", "test") if needs_references(spec) else ()
+        return load_holistic(
+            spec,
+            device=self.device,
+            # Another tokenizer may need more tokens than the policy's for the same text.
+            max_tokens=sum(self.lengths) * 5 // 4,
+            references={example.prompt: example.reference for name in splits for example in self.task.split(name)},
+            prefix=self.preset.data.prompt_prefix,
+        )
 
     def _once(self, kind: str, key: str, make: Callable[[], T]) -> T:
         """What `make` returns for a key, called once."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from alarm.methods import METHODS, method_named, with_recipe
 from alarm.presets import REPORTED_SEEDS, TASK_NAMES, has_preset, preset
 from alarm.registry import UnknownNameError, unknown_name
 from alarm.reward_modeling.recipes import RECIPES
+from alarm.scorers.external import check_recipe
 
 ABLATED_METHOD = "alarm"
 """The method whose choice of aspect is varied (Table 5)."""
@@ -95,6 +96,26 @@ def run_matrix(
         if not (aspects or methods or recipes):
             specs += [RunSpec(task, method, seed) for method in grid_methods() for seed in seeds[:grid_seeds]]
     return specs
+
+
+def without_recipes(specs: Iterable[RunSpec], ready_made: Mapping[str, str], *, named: bool) -> list[RunSpec]:
+    """The runs that can be made where some tasks have a ready-made holistic model, which no recipe may train.
+
+    Args:
+        ready_made: these tasks' models.
+        named: whether methods or recipes were asked for by name; if not, runs that cannot be made are left out.
+    Raises:
+        ValueError: a run that was asked for by name needs such a recipe.
+    """
+    kept = []
+    for spec in specs:
+        recipe = method_named(spec.method).recipe
+        if spec.task in ready_made and recipe != "plain":
+            if named:
+                check_recipe(recipe, ready_made[spec.task])
+        else:
+            kept.append(spec)
+    return kept
 
 
 def grid_methods() -> list[str]:

@@ -9,11 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alarm.experiment.matrix import RunSpec, run_matrix
+from alarm.experiment.matrix import run_matrix, without_recipes
 from alarm.methods import load_method_file
 from alarm.presets import TASK_NAMES, preset
 from alarm.registry import UnknownNameError, unknown_name
+from alarm.scorers.external import TRAINED, check_holistic
 from alarm.settings import Preset
+from alarm.tasks.catalog import TASKS
 
 if TYPE_CHECKING:
     from alarm.experiment.reward_study import RewardStudy, StudyPart
@@ -48,7 +50,8 @@ class Session:
         data: Path | None = None,
         store: Path | None = None,
         fresh: bool = False,
-        grammar_checker: str = "harper",
+        grammar_checker: str | None = None,
+        holistic_model: str | None = None,
         token: str | None = None,
     ) -> None:
         import baselines  # noqa: F401  registers the baselines
@@ -60,22 +63,23 @@ class Session:
         self.device = check_device(device)
         if grid_seeds is None:
             grid_seeds = GRID_SEEDS.get(scale, 0)
+        self._grammar_checker, self._holistic_model = grammar_checker, holistic_model
         specs = run_matrix(
             scale, tasks=tasks, methods=methods, aspects=aspects, recipes=recipes, seeds=seeds, grid_seeds=grid_seeds
         )
-        self.seeds = tuple(dict.fromkeys(seeds))
-        self.data = check_data(scale, data)
         restricted = bool(methods or aspects or recipes)
-        of_specs = list(dict.fromkeys(spec.task for spec in specs))
-        self.sources = self._check_sources(sources, [] if restricted else of_specs)
         studies_only = bool(sources) and not (tasks or restricted)
-        self.specs: list[RunSpec] = [] if studies_only else specs
+        of_specs = list(dict.fromkeys(spec.task for spec in specs))
         self.tasks = [] if studies_only else of_specs
         """Tasks whose shared artifacts are published and whose runs are made."""
+        self.seeds = tuple(dict.fromkeys(seeds))
+        self.data = check_data(scale, data)
+        ready_made = self._check_models()
+        self.specs = without_recipes([] if studies_only else specs, ready_made, named=bool(methods or recipes))
+        self.sources = self._check_sources(sources, [] if restricted else of_specs, ready_made)
         self.pools = [] if restricted else self.tasks
         """Tasks with best-of-k."""
         self.token = token or uuid.uuid4().hex
-        self.grammar_checker = check_grammar_checker(grammar_checker)
         from alarm.store import Store
 
         self.store = Store(store, fresh_token=self.token if fresh else None)
@@ -106,6 +110,7 @@ class Session:
             store=Path(option.store) if option.store else None,
             fresh=option.fresh,
             grammar_checker=option.grammar_checker,
+            holistic_model=option.holistic_model,
             token=worker_input["alarm_token"] if worker_input else None,
         )
 
@@ -147,8 +152,21 @@ class Session:
             )
         return self._studies[source]
 
-    def _check_sources(self, asked: tuple[str, ...], tasks: list[str]) -> list[str]:
-        """The sources of comparisons to study: those asked for, else the tasks'."""
+    def _check_models(self) -> dict[str, str]:
+        """Check that the tasks' models and tools are to be had; returns their ready-made holistic models."""
+        settings = {task: self._preset(task).reward_models for task in self.tasks}
+        checkers = {self._grammar_checker} | {
+            models.grammar_checker for task, models in settings.items() if "grammar" in TASKS[task].aspects
+        }
+        for checker in checkers - {None}:
+            check_grammar_checker(checker)
+        ready_made = {task: models.holistic_model for task, models in settings.items() if models.holistic_model}
+        for spec in dict.fromkeys(ready_made.values()):
+            check_holistic(spec, [task for task, other in ready_made.items() if other == spec])
+        return ready_made
+
+    def _check_sources(self, asked: tuple[str, ...], tasks: list[str], ready_made: Mapping[str, str]) -> list[str]:
+        """The sources of comparisons to study: those asked for, else the tasks whose holistic model is trained."""
         from alarm.experiment.sources import SOURCES
 
         known = [*TASK_NAMES, *(SOURCES if self.scale != "tiny" else ())]
@@ -158,15 +176,24 @@ class Session:
             if name not in known:
                 raise UnknownNameError(unknown_name(f"source of comparisons at scale {self.scale}", name, known))
             if name in TASK_NAMES:
-                preset(self.scale, name)
+                holistic_model = self._preset(name).reward_models.holistic_model
+                if holistic_model is not None:
+                    raise ValueError(
+                        f"--source {name} studies how its holistic model is trained, but it is the ready-made "
+                        f"{holistic_model}; train it with --holistic-model {TRAINED}"
+                    )
             else:
                 SOURCES[name].require(self.data)
-        return list(dict.fromkeys(asked)) or tasks
+        return list(dict.fromkeys(asked)) or [task for task in tasks if task not in ready_made]
 
     def _preset(self, task: str) -> Preset:
-        settings = preset(self.scale, task)
-        models = replace(settings.reward_models, grammar_checker=self.grammar_checker)
-        return replace(settings, reward_models=models)
+        """The task's preset with the models and tools that were asked for instead of its own."""
+        settings, chosen = preset(self.scale, task), {}
+        if self._grammar_checker is not None:
+            chosen["grammar_checker"] = self._grammar_checker
+        if self._holistic_model is not None:
+            chosen["holistic_model"] = None if self._holistic_model == TRAINED else self._holistic_model
+        return replace(settings, reward_models=replace(settings.reward_models, **chosen))
 
     def close(self) -> None:
         """Take this process off the progress line."""
@@ -174,10 +201,10 @@ class Session:
             lab.progress.finish()
 
     def render(self) -> list[Path]:
-        """Rebuild this scale's tables and figures from the records on disk."""
-        from alarm.report.render import render
+        """Rebuild this scale's tables, figures and page from the records on disk, and the overview of all scales."""
+        from alarm.report.render import render_report
 
-        return render(self.results, self.scale) if (self.results / self.scale / "records").is_dir() else []
+        return render_report(self.results, self.scale) if (self.results / self.scale / "records").is_dir() else []
 
 
 def check_device(device: str) -> str:

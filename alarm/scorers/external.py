@@ -84,6 +84,15 @@ def check_holistic(spec: str, tasks: Sequence[str]) -> None:
     kind.find(name)
 
 
+def check_recipe(recipe: str, spec: str) -> None:
+    """Raise `ValueError` if a recipe would train the holistic model that a spec names ready-made."""
+    if recipe != "plain":
+        raise ValueError(
+            f"recipe {recipe} trains the holistic model on comparisons, but it is the ready-made {spec}; leave out the "
+            f"recipe, or train the model with --holistic-model {TRAINED}"
+        )
+
+
 def needs_references(spec: str) -> bool:
     """Whether models of this kind may compare with a reference, and so want those of all prompts."""
     return _parse(spec)[0] is KINDS["comet"]
