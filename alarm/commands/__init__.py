@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from alarm.commands import listing, report, show, tables
+from alarm.commands import judge, listing, report, show, tables
 
 COMMANDS: dict[str, ModuleType] = {
+    "judge": judge,
     "list": listing,
     "report": report,
     "show": show,

@@ -1,0 +1,167 @@
+"""What asking costs: an upper estimate before the first call, and a cap that spending never passes."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from alarm.evaluation.judges.cache import Answer, AnswerCache
+
+BYTES_PER_TOKEN = 3
+"""UTF-8 bytes per token that an estimate assumes. English and German text has 4 to 5 with current tokenizers, so that
+the estimate is high; the server's own counts replace it answer by answer."""
+TOKENS_PER_MESSAGE = 16
+"""Of the chat format around a message."""
+OFFICIAL_HOST = "api.openai.com"
+PRICES_AS_OF = "2026-06"
+PRICES = {
+    "gpt-4o-mini": (0.15, 0.60),
+    "gpt-4o": (2.50, 10.00),
+    "gpt-4.1": (2.00, 8.00),
+    "gpt-4.1-mini": (0.40, 1.60),
+    "gpt-4.1-nano": (0.10, 0.40),
+    "gpt-3.5-turbo": (0.50, 1.50),
+}
+"""USD per million tokens read and written, of models at `OFFICIAL_HOST`, as listed in `PRICES_AS_OF`: standard rates
+without discounts. `--price-in` and `--price-out` replace them."""
+
+
+@dataclass(frozen=True)
+class Prices:
+    """USD per million tokens."""
+
+    input: float
+    output: float
+
+    def of(self, input_tokens: float, output_tokens: float) -> float:
+        """USD for that many tokens."""
+        return (input_tokens * self.input + output_tokens * self.output) / 1e6
+
+
+def prices_of(model: str, host: str, *, given: tuple[float | None, float | None] = (None, None)) -> Prices | None:
+    """The prices given by the user, else those known of the model; None where they are unknown.
+
+    Raises:
+        ValueError: one price is given without the other, or one is not a price.
+    """
+    if given != (None, None):
+        if None in given:
+            raise ValueError("--price-in and --price-out belong together; give both, in USD per million tokens")
+        if not all(math.isfinite(price) and price >= 0 for price in given):
+            raise ValueError(f"prices are USD per million tokens, 0 or more, got {given[0]} and {given[1]}")
+        return Prices(*given)
+    known = PRICES.get(model) if host == OFFICIAL_HOST else None
+    return Prices(*known) if known else None
+
+
+def require_prices(prices: Prices | None, cap: float | None, model: str) -> None:
+    """Raise `ValueError` if there is a cap that nothing can be held against, or one that is no amount."""
+    if cap is not None and not (math.isfinite(cap) and cap >= 0):
+        raise ValueError(f"--max-cost is an amount in USD, 0 or more, got {cap}")
+    if cap is not None and prices is None:
+        raise ValueError(
+            f"--max-cost needs prices, and those of {model} on this server are unknown: give --price-in and "
+            "--price-out in USD per million tokens (0 for a server of your own)"
+        )
+
+
+def estimated_tokens(text: str) -> int:
+    """An upper estimate of a message's tokens, without any tokenizer."""
+    return TOKENS_PER_MESSAGE + math.ceil(len(text.encode("utf-8")) / BYTES_PER_TOKEN)
+
+
+@dataclass(frozen=True)
+class CostEstimate:
+    """What asking will take at most, before anything is asked."""
+
+    pairs: int
+    equal_pairs: int
+    """Pairs of equal responses: ties that nobody is asked about."""
+    questions: int
+    """Different questions, in both orders; equal questions of different pairs are one."""
+    answered: int
+    """Of these, how many the cache has."""
+    input_tokens: int
+    output_tokens: int
+    prices: Prices | None
+
+    @property
+    def usd(self) -> float | None:
+        return self.prices.of(self.input_tokens, self.output_tokens) if self.prices else None
+
+    def __str__(self) -> str:
+        cost = "at an unknown price" if self.usd is None else f"at most {self.usd:.2f} USD"
+        return (
+            f"{self.pairs} pairs, {self.equal_pairs} of them equal; {self.questions} questions in both orders, "
+            f"{self.answered} answered already; to ask {self.questions - self.answered}: up to {self.input_tokens} "
+            f"tokens in and {self.output_tokens} out, {cost}"
+        )
+
+
+def check_estimates(estimates: Sequence[CostEstimate], cap: float | None, *, spent: float = 0.0) -> None:
+    """Raise `ValueError` if the estimates and what is spent exceed the cap; called before the first question."""
+    usd = sum(estimate.usd or 0.0 for estimate in estimates)
+    if cap is not None and spent + usd > cap:
+        already = f" besides the {spent:.2f} USD already spent" if spent else ""
+        raise ValueError(
+            f"asking would cost up to {usd:.2f} USD{already}, more than --max-cost {cap:g}: raise it, or ask about "
+            "fewer items, seeds or methods"
+        )
+
+
+class BudgetReachedError(Exception):
+    """The next question could cost more than is left."""
+
+
+class Budget:
+    """Holds an invocation's spending below a cap, in all its threads and processes.
+
+    What a question can cost at most is set aside before it is asked and replaced by its price once the server has
+    counted, so that questions in flight cannot pass the cap together. Should a server count more tokens than estimated,
+    later estimates grow by the largest such factor.
+
+    Args:
+        cache: whose file the invocation's processes share.
+        invocation: names the invocation, the same in all its processes.
+        cap: USD; None for no limit.
+        prices: None where they are unknown; then there is no cap either.
+    """
+
+    def __init__(self, cache: AnswerCache, *, invocation: str, cap: float | None, prices: Prices | None) -> None:
+        self._cache, self._invocation = cache, invocation
+        self.cap, self.prices = cap, prices
+        self._factor = 1.0
+        self._lock = threading.Lock()
+
+    @property
+    def spent(self) -> float:
+        """USD so far, what is set aside included."""
+        return self._cache.spent(self._invocation)
+
+    def reserve(self, input_tokens: int, output_tokens: int) -> int | None:
+        """Set aside what a question costs at most; returns the reservation, None where nothing costs anything.
+
+        Raises:
+            BudgetReachedError: it could pass the cap.
+        """
+        if self.prices is None:
+            return None
+        usd = self._factor * self.prices.of(input_tokens, output_tokens)
+        cap = math.inf if self.cap is None else self.cap
+        reservation = self._cache.reserve(self._invocation, usd, cap=cap)
+        if reservation is None:
+            raise BudgetReachedError
+        return reservation
+
+    def settle(self, reservation: int | None, answer: Answer | None, *, estimated: tuple[int, int]) -> None:
+        """Replace a reservation by the price of an answer; without an answer nothing was spent."""
+        if reservation is None:
+            return
+        counted = answer is not None and answer.input_tokens is not None and answer.output_tokens is not None
+        tokens = (answer.input_tokens, answer.output_tokens) if counted else estimated if answer else (0, 0)
+        self._cache.settle(reservation, self.prices.of(*tokens))
+        with self._lock:
+            ratios = [seen / expected for seen, expected in zip(tokens, estimated, strict=True) if expected]
+            self._factor = max(self._factor, *ratios)
