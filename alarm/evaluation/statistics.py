@@ -1,29 +1,31 @@
 """Uncertainty of comparisons: a paired bootstrap over prompts with seeds as clusters, Holm's correction, verdicts.
 
 All methods of a task answer the same prompts with the same seeds, so a comparison is a table of seeds x prompts. A
-resample draws prompts (shared by all seeds) and seeds, each with replacement. A draw of seeds keeps each seed's whole
-row, so that what a seed does to all its responses counts once, not once per prompt. Of S seeds, S - 1 are drawn: with
-so few clusters, drawing S would understate their variance by the factor (S - 1) / S (Rao and Wu, 1988). With a single
-seed only prompts are drawn: the interval then says nothing about other seeds.
+resample draws prompts with replacement, once for all seeds. Two or three seeds are too few to be resampled: an interval
+from such draws is too narrow where seeds differ and too wide where they do not. What a seed does to all its responses
+enters instead as the spread between the seeds' values with the degrees of freedom behind it (`errors.py`), and that
+spread is pooled over the task's runs where these are given (`seeds.py`). With a single seed the interval says nothing
+about other seeds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from alarm.evaluation.errors import LEVEL, Errors, errors_of
+from alarm.evaluation.seeds import SeedSpread
+
 RESAMPLES = 10_000
-LEVEL = 0.05
-"""Significance level after Holm's correction."""
 
 SAME, OPPOSITE, UNDECIDED = "same direction", "opposite", "not distinguishable"
 
-Statistic = Callable[[NDArray, NDArray], NDArray]
-"""From how often each seed [R, S] and each prompt [R, P] was drawn to the statistic [R]."""
+Statistic = Callable[[NDArray], NDArray]
+"""From how often each prompt was drawn [R, P] to the statistic of each seed [R, S]."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +36,17 @@ class Estimate:
     low: float
     high: float
     p: float
+    errors: Errors | None = None
+    """What the interval is made of."""
 
 
-def bootstrap_win_rate(opponents: Sequence[NDArray[np.int8]], *, seed: int, resamples: int = RESAMPLES) -> Estimate:
+def bootstrap_win_rate(
+    opponents: Sequence[NDArray[np.int8]],
+    *,
+    seed: int,
+    resamples: int = RESAMPLES,
+    spread: SeedSpread | None = None,
+) -> Estimate:
     """Win rate over one or several opponents, in percent; the null hypothesis is 50.
 
     Per seed and opponent the rate is `100 wins / (wins + losses)` (50 if undecided); the statistic is its mean over
@@ -46,6 +56,7 @@ def bootstrap_win_rate(opponents: Sequence[NDArray[np.int8]], *, seed: int, resa
         opponents: one array [S, P] of outcomes (1 win, 0 tie, -1 loss) per opponent.
         seed: of the resampling.
         resamples: number R of resamples.
+        spread: between the seeds of the task's runs, in the score that decides; None to judge by these seeds alone.
     Raises:
         ValueError: no opponent, or the arrays are empty or differ in shape.
     """
@@ -53,29 +64,32 @@ def bootstrap_win_rate(opponents: Sequence[NDArray[np.int8]], *, seed: int, resa
     wins = [(a > 0).astype(np.float64) for a in arrays]
     losses = [(a < 0).astype(np.float64) for a in arrays]
 
-    def statistic(seeds: NDArray, prompts: NDArray) -> NDArray:
-        rates = [_rate(prompts @ w.T, prompts @ lost.T) for w, lost in zip(wins, losses, strict=True)]
-        return _mean_over_seeds(np.mean(rates, axis=0), seeds)
+    def statistic(prompts: NDArray) -> NDArray:
+        return np.mean([_rate(prompts @ w.T, prompts @ lost.T) for w, lost in zip(wins, losses, strict=True)], axis=0)
 
-    return _bootstrap(statistic, arrays[0].shape, null=50.0, seed=seed, resamples=resamples)
+    estimate = _bootstrap(statistic, np.mean(arrays, axis=0), null=50.0, seed=seed, resamples=resamples, spread=spread)
+    return replace(estimate, low=max(0.0, estimate.low), high=min(100.0, estimate.high))
 
 
-def bootstrap_mean(differences: NDArray, *, seed: int, resamples: int = RESAMPLES) -> Estimate:
+def bootstrap_mean(
+    differences: NDArray, *, seed: int, resamples: int = RESAMPLES, spread: SeedSpread | None = None
+) -> Estimate:
     """Mean of paired differences; the null hypothesis is 0.
 
     Args:
         differences: [S, P], method minus baseline on the same prompts.
         seed: of the resampling.
         resamples: number R of resamples.
+        spread: between the seeds of the task's runs in this score; None to judge by these seeds alone.
     Raises:
         ValueError: the array is empty, not two-dimensional or holds NaN.
     """
     (table,) = _tables([differences])
 
-    def statistic(seeds: NDArray, prompts: NDArray) -> NDArray:
-        return _mean_over_seeds(prompts @ table.T / table.shape[1], seeds)
+    def statistic(prompts: NDArray) -> NDArray:
+        return prompts @ table.T / table.shape[1]
 
-    return _bootstrap(statistic, table.shape, null=0.0, seed=seed, resamples=resamples)
+    return _bootstrap(statistic, table, null=0.0, seed=seed, resamples=resamples, spread=spread)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -125,30 +139,23 @@ def _rate(wins: NDArray, losses: NDArray) -> NDArray:
     return np.where(decided > 0, 100.0 * wins / np.maximum(decided, 1.0), 50.0)
 
 
-def _mean_over_seeds(values: NDArray, seeds: NDArray) -> NDArray:
-    """Mean of [R, S] weighted by how often each seed was drawn."""
-    return (values * seeds).sum(axis=1) / seeds.sum(axis=1)
-
-
 @lru_cache(maxsize=4)
-def _draws(seeds: int, prompts: int, seed: int, resamples: int) -> tuple[NDArray, NDArray]:
-    """How often each seed [R, S] and each prompt [R, P] is drawn; kept, since comparisons share them."""
-    generator = np.random.default_rng(seed)
-    return _counts(generator, max(1, seeds - 1), seeds, resamples), _counts(generator, prompts, prompts, resamples)
+def _draws(prompts: int, seed: int, resamples: int) -> NDArray[np.float64]:
+    """[R, P], how often each prompt is drawn; kept, since comparisons share them."""
+    items = np.random.default_rng(seed).integers(prompts, size=(resamples, prompts))
+    flat = (items + prompts * np.arange(resamples)[:, None]).ravel()
+    return np.bincount(flat, minlength=resamples * prompts).reshape(resamples, prompts).astype(np.float64)
 
 
-def _counts(generator: np.random.Generator, draws: int, size: int, resamples: int) -> NDArray[np.float64]:
-    """[R, size]: of `draws` draws with replacement, how many fell on each of `size` items."""
-    items = generator.integers(size, size=(resamples, draws)) + size * np.arange(resamples)[:, None]
-    return np.bincount(items.ravel(), minlength=resamples * size).reshape(resamples, size).astype(np.float64)
-
-
-def _bootstrap(statistic: Statistic, shape: tuple[int, int], *, null: float, seed: int, resamples: int) -> Estimate:
-    seeds, prompts = shape
-    drawn_seeds, drawn_prompts = _draws(seeds, prompts, seed, resamples)
-    drawn = statistic(drawn_seeds, drawn_prompts)
-    value = float(statistic(np.ones((1, seeds)), np.ones((1, prompts)))[0])
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    # Counting the data themselves as one resample keeps p above 0.
-    beyond = min(int((drawn <= null).sum()), int((drawn >= null).sum()))
-    return Estimate(value, float(low), float(high), min(1.0, 2.0 * (beyond + 1) / (resamples + 1)))
+def _bootstrap(
+    statistic: Statistic, table: NDArray, *, null: float, seed: int, resamples: int, spread: SeedSpread | None
+) -> Estimate:
+    """`table` [S, P] is what the comparison says of each prompt, 0 where it says nothing."""
+    prompts = table.shape[1]
+    values = statistic(np.ones((1, prompts)))[0]
+    errors = errors_of(values, statistic(_draws(prompts, seed, resamples)), prompts=prompts, spread=spread)
+    value = float(values.mean())
+    low, high = (value + sign * errors.half_width(LEVEL, upward=sign > 0) for sign in (-1, 1))
+    # No test of paired differences can be surer than if each prompt's sign were a coin: it matters where few decide.
+    surest = 2.0 ** (1 - np.count_nonzero(table.mean(axis=0)))
+    return Estimate(value, low, high, min(1.0, max(surest, errors.p_value(value - null))), errors)

@@ -42,7 +42,7 @@ def win_cell(runs: TaskRuns, row: str, opponents: Sequence[str], score: str, pub
         gaps.append(f"{aligned.undefined} prompts with a NaN score")
     return Cell(
         measured=spread(rates),
-        estimate=bootstrap_win_rate(tables, seed=BOOTSTRAP_SEED),
+        estimate=bootstrap_win_rate(tables, seed=BOOTSTRAP_SEED, spread=runs.seed_spread(score)),
         published=published,
         missing=", ".join(gaps) or None,
     )
@@ -55,7 +55,8 @@ def difference(runs: TaskRuns, row: str, baseline: str, score: str) -> Estimate 
     aligned = runs.aligned([row, baseline], score)
     if not aligned.seeds or not aligned.ids:
         return None
-    return bootstrap_mean(aligned.scores[row] - aligned.scores[baseline], seed=BOOTSTRAP_SEED)
+    differences = aligned.scores[row] - aligned.scores[baseline]
+    return bootstrap_mean(differences, seed=BOOTSTRAP_SEED, spread=runs.seed_spread(score))
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,8 @@ def gain_over_sft(runs: TaskRuns, row: str, score: str) -> tuple[list[float], Es
     paired = paired_gains(runs, row, score)
     if paired is None:
         return None
-    return paired.gains.mean(axis=1).tolist(), bootstrap_mean(paired.gains, seed=BOOTSTRAP_SEED)
+    estimate = bootstrap_mean(paired.gains, seed=BOOTSTRAP_SEED, spread=runs.seed_spread(score))
+    return paired.gains.mean(axis=1).tolist(), estimate
 
 
 def correct(

@@ -98,7 +98,9 @@ def _block(runs: TaskRuns, score: str) -> Block:
         cells[method, "gained"] = Cell(spread(100 * (change.gains > 0).mean(axis=1)), digits=1)
         cells[method, "lost"] = Cell(spread(100 * (change.gains < 0).mean(axis=1)), digits=1)
         for column in (LOWER, UPPER):
-            cells[method, column] = _half(change, found.get(RAW_OF.get(method)), RAW_OF.get(method), column)
+            cells[method, column] = _half(
+                runs, score, column, change, RAW_OF.get(method), found.get(RAW_OF.get(method))
+            )
     labels = {
         "gained": "gained, % of prompts",
         "lost": "lost, % of prompts",
@@ -108,7 +110,9 @@ def _block(runs: TaskRuns, score: str) -> Block:
     return Block(f"{runs.label(score)} (`{score}`)", "method", METHODS, list(labels), cells, labels)
 
 
-def _half(change: Improvements, raw: Improvements | None, raw_name: str | None, column: str) -> Cell:
+def _half(
+    runs: TaskRuns, score: str, column: str, change: Improvements, raw_name: str | None, raw: Improvements | None
+) -> Cell:
     """Mean change over one half of the prompts, and how the raw method's differs on common seeds and prompts."""
     half = change.below if column == LOWER else ~change.below
     if not half.any():
@@ -122,5 +126,5 @@ def _half(change: Improvements, raw: Improvements | None, raw_name: str | None, 
         return Cell(**cell, missing=f"a common seed with {raw_name}")
     ours = change.gains[np.ix_([change.seeds.index(s) for s in seeds], ids)]
     theirs = raw.gains[np.ix_([raw.seeds.index(s) for s in seeds], [raw.ids.index(change.ids[i]) for i in ids])]
-    effect = bootstrap_mean(ours - theirs, seed=BOOTSTRAP_SEED)
+    effect = bootstrap_mean(ours - theirs, seed=BOOTSTRAP_SEED, spread=runs.seed_spread(score))
     return Cell(**cell, estimate=effect, effect_name=f"against {raw_name}")

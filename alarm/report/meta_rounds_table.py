@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from alarm.evaluation.seeds import SeedSpread, seed_spread
 from alarm.evaluation.statistics import bootstrap_mean, bootstrap_win_rate
 from alarm.evaluation.win_rates import outcomes, spread, win_rate
 from alarm.report.captions import origin
@@ -84,7 +85,9 @@ def _gold_cell(rounds: Rounds, method: str, number: int) -> Cell:
     if end is None or not end.golds.size:
         return Cell(missing="gold of the dev prompts")
     both = common_golds(rounds, number) if method == ADAPTED else None
-    effect = bootstrap_mean(both[0] - both[1], seed=BOOTSTRAP_SEED) if both else None
+    effect = None
+    if both:
+        effect = bootstrap_mean(both[0] - both[1], seed=BOOTSTRAP_SEED, spread=_seed_spread(rounds, number))
     return Cell(spread(end.golds.mean(axis=1)), effect, effect_name=AGAINST_FROZEN, digits=3)
 
 
@@ -94,7 +97,7 @@ def _over_sft(rounds: Rounds, method: str, number: int, before: NDArray | None) 
     if not rates:
         return Cell(missing="gold of the run or of the SFT policy on dev")
     table = outcomes(end.golds, np.broadcast_to(before, end.golds.shape))
-    return Cell(spread(rates), bootstrap_win_rate([table], seed=BOOTSTRAP_SEED))
+    return Cell(spread(rates), bootstrap_win_rate([table], seed=BOOTSTRAP_SEED, spread=_seed_spread(rounds, number)))
 
 
 def _over_frozen(rounds: Rounds, method: str, number: int) -> Cell:
@@ -102,7 +105,15 @@ def _over_frozen(rounds: Rounds, method: str, number: int) -> Cell:
     if both is None:
         return Cell(missing="a common seed")
     rates = [win_rate(a, b).rate for a, b in zip(*both, strict=True)]
-    return Cell(spread(rates), bootstrap_win_rate([outcomes(*both)], seed=BOOTSTRAP_SEED))
+    return Cell(
+        spread(rates),
+        bootstrap_win_rate([outcomes(*both)], seed=BOOTSTRAP_SEED, spread=_seed_spread(rounds, number)),
+    )
+
+
+def _seed_spread(rounds: Rounds, number: int) -> SeedSpread | None:
+    """Of gold between seeds at the end of a round, pooled over the methods."""
+    return seed_spread([ends[number].golds for ends in rounds.values() if number in ends])
 
 
 def _model_cell(rounds: Rounds, method: str, number: int, key: str, *, factor: float = 1.0) -> Cell:

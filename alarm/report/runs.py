@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from alarm.evaluation.seeds import SeedSpread, seed_spread
 from alarm.records import (
     BestOfKRecord,
     Generation,
@@ -82,6 +83,7 @@ class TaskRuns:
     metrics: list[MetricRecord] = field(default_factory=list)
     """Scores of metrics computed after the runs, such as COMET."""
     _generations: dict[tuple[str, int], dict[str, Generation]] = field(default_factory=dict)
+    _seed_spreads: dict[str, SeedSpread | None] = field(default_factory=dict)
 
     @property
     def finished(self) -> dict[str, dict[int, RunRecord]]:
@@ -174,6 +176,16 @@ class TaskRuns:
         """Per finished seed, the mean score over the prompts on which it is defined."""
         values = [list(self._scores(run, seed, score).values()) for seed in sorted(self.finished.get(run, {}))]
         return [float(np.nanmean(scores)) for scores in values if np.isfinite(scores).any()]
+
+    def seed_spread(self, score: str) -> SeedSpread | None:
+        """How much runs that differ in their seed alone differ in a score, pooled over the task's runs.
+
+        None where no run with several seeds has the score.
+        """
+        if score not in self._seed_spreads:
+            tables = [self.aligned([run], score).scores[run] for run in self.finished]
+            self._seed_spreads[score] = seed_spread(tables)
+        return self._seed_spreads[score]
 
     def sft_mean(self, score: str) -> float | None:
         """The SFT policy's mean: of its responses where they are on record, else as a run's record states it."""

@@ -6,7 +6,9 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
+from alarm.evaluation.seeds import SeedSpread, seed_spread
 from alarm.evaluation.statistics import bootstrap_mean
 from alarm.evaluation.win_rates import Spread, spread
 from alarm.records import RunRecord
@@ -34,12 +36,14 @@ def stability_table(runs: TaskRuns) -> Table:
     """Final KL, negative KL, worst drop of gold, proxy-gold gap, sd over seeds and stopped runs of every method."""
     rows = [*runs.methods, *runs.combinations]
     cells: dict[tuple[str, str], Cell] = {}
+    gaps = {row: _gaps(runs, row) for row in rows}
+    pooled = seed_spread([gap for gap in gaps.values() if gap is not None])
     for row in rows:
         records = list(runs.finished.get(row, {}).values())
         cells[row, "final_kl"] = _per_seed([final_kl(record) for record in records], "KL", digits=3)
         cells[row, "negative_kl"] = _per_seed([negative_kl_share(record) for record in records], "KL", digits=1)
         cells[row, "worst_drop"] = _drop_cell(runs, records)
-        cells[row, "proxy_gold_gap"] = _gap_cell(runs, row)
+        cells[row, "proxy_gold_gap"] = _gap_cell(gaps[row], pooled)
         cells[row, "gold_sd"] = _sd_cell(runs.means(row, GOLD))
         cells[row, "stopped"] = _stopped_cell(runs, row)
     (cells,) = correct([cells], null=0.0)
@@ -111,15 +115,21 @@ def _drop_cell(runs: TaskRuns, records: Sequence[RunRecord]) -> Cell:
     return Cell(Spread(drop, None, len(records)), digits=3, note=note)
 
 
-def _gap_cell(runs: TaskRuns, row: str) -> Cell:
+def _gap_cell(gaps: NDArray | None, pooled: SeedSpread | None) -> Cell:
+    if gaps is None:
+        return Cell(missing="responses of the run or of the SFT policy")
+    if not gaps.size:
+        return Cell(missing="a common prompt")
+    return Cell(spread(gaps.mean(axis=1)), bootstrap_mean(gaps, seed=BOOTSTRAP_SEED, spread=pooled))
+
+
+def _gaps(runs: TaskRuns, row: str) -> NDArray | None:
+    """[S, P], a run's gain in the proxy minus its gain in gold; None without responses to pair."""
     gains = [_standard_gains(runs, row, score) for score in (PROXY, GOLD)]
     if any(gain is None for gain in gains):
-        return Cell(missing="responses of the run or of the SFT policy")
+        return None
     shared = [name for name in gains[0] if name in gains[1]]
-    gap = np.array([gains[0][name] - gains[1][name] for name in shared]).T
-    if not gap.size:
-        return Cell(missing="a common prompt")
-    return Cell(spread(gap.mean(axis=1)), bootstrap_mean(gap, seed=BOOTSTRAP_SEED))
+    return np.array([gains[0][name] - gains[1][name] for name in shared]).T
 
 
 def _standard_gains(runs: TaskRuns, row: str, score: str) -> dict[str, np.ndarray] | None:

@@ -18,8 +18,9 @@ READING = (
     "seed k meets seed k on the same prompts."
 )
 INTERVALS = (
-    "Brackets: 95 % interval of a paired bootstrap over prompts with seeds as clusters (with n=1, over prompts only). "
-    "Bold: p < 0.05 after Holm's correction over {family}. Where few seeds differ much, such intervals are too narrow."
+    "Brackets: 95 % interval of a paired bootstrap over prompts, seeds as clusters; how much seeds differ is pooled "
+    "over the task's runs (with n=1, over prompts only: it says nothing about other seeds). "
+    "Bold: p < 0.05 after Holm's correction over {family}."
 )
 VERDICT = (
     "Verdict: direction from 50; `not distinguishable` where ours is not significant or the published value is within "
