@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from torch import Tensor
 from transformers import (
     AutoConfig,
@@ -137,7 +137,7 @@ def longformer(
     else:
         shapes |= _affine("classifier.dense", HIDDEN, HIDDEN) | _affine("classifier.out_proj", outputs, HIDDEN)
     _write(folder, config, _drawn(shapes, seed), layout, changes)
-    _roberta_tokenizer(prefix_space=bool(labels)).save_pretrained(folder)
+    _save_roberta_tokenizer(folder, prefix_space=bool(labels))
     return folder
 
 
@@ -193,18 +193,13 @@ def _write(folder: Path, config, weights, layout: str, changes) -> None:
         (folder / "pytorch_model.bin.index.json").write_text(json.dumps(index))
 
 
-def _roberta_tokenizer(*, prefix_space: bool) -> LongformerTokenizerFast:
-    special = {name: AddedToken(name, special=True) for name in SPECIAL}
-    return LongformerTokenizerFast(
-        vocab=_bytes(),
-        merges=[],
-        bos_token=special["<s>"],
-        eos_token=special["</s>"],
-        sep_token=special["</s>"],
-        cls_token=special["<s>"],
-        pad_token=special["<pad>"],
-        unk_token=special["<unk>"],
-        mask_token=special["<mask>"],
+def _save_roberta_tokenizer(folder: Path, *, prefix_space: bool) -> None:
+    """Files as of RoBERTa: a vocabulary, merges (none here), and the converted tokenizer."""
+    (folder / "vocab.json").write_text(json.dumps(_bytes()))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    LongformerTokenizerFast(
+        vocab_file=str(folder / "vocab.json"),
+        merges_file=str(folder / "merges.txt"),
         add_prefix_space=prefix_space,
         model_max_length=1024,
-    )
+    ).save_pretrained(folder)

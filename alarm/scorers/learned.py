@@ -25,9 +25,12 @@ class LearnedScorer(Scorer):
     ) -> None:
         """Raises `ValueError` if `directory` holds no scorer or that of another kind."""
         self.directory, self.batch_size = Path(directory), batch_size
-        self.reader = Reader.load(directory, device=device, dtype=dtype)
+        self.reader = self._read(device, dtype)
         if self.reader.form.kind != self.name:
             raise ValueError(f"{directory} holds a {self.reader.form.kind} model, not a {self.name} model")
+
+    def _read(self, device: str, dtype: torch.dtype | None) -> Reader:
+        return Reader.load(self.directory, device=device, dtype=dtype)
 
     @cached_property
     def _checksum(self) -> str:

@@ -150,9 +150,16 @@ class Reader:
     def _template(self, prompt: str, pieces: Sequence[str]) -> Encoded:
         """One stream, scored at its last token."""
         head = self.form.before_prompt + prompt
-        tokens = self.tokenizer(head + self.form.before_response + "".join(pieces), return_offsets_mapping=True)
-        # Special tokens have empty spans and stay.
-        of_prompt = [start < end <= len(head) for start, end in tokens.offset_mapping]
+        tokens = self.tokenizer(
+            head + self.form.before_response + "".join(pieces),
+            return_offsets_mapping=True,
+            return_special_tokens_mask=True,
+        )
+        # Special tokens have empty spans, and stay; so has a lone space, and goes.
+        of_prompt = [
+            end <= len(head) and not special
+            for (_, end), special in zip(tokens.offset_mapping, tokens.special_tokens_mask, strict=True)
+        ]
         ids = self._cut_prompt(tokens.input_ids, of_prompt)
         return Encoded((), tuple(ids), (len(ids) - 1,))
 

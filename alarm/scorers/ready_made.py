@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import BatchEncoding, PreTrainedModel, PreTrainedTokenizerBase
 
 from alarm.scorers.base import Placement, Score, Scorer
 from alarm.scorers.external import BATCH_SIZE
@@ -144,9 +144,15 @@ class ReadyMadeScorer(Scorer):
         return {name: [value for i, value in enumerate(ids) if i not in dropped] for name, ids in inputs.items()}
 
 
-def inside(offsets: Sequence[tuple[int, int]], start: int, end: int) -> list[bool]:
-    """For each token's characters whether they lie between `start` and `end`; special tokens cover none and do not."""
-    return [start <= first < last <= end for first, last in offsets]
+def inside(tokens: BatchEncoding, start: int, end: int) -> list[bool]:
+    """For each token whether its characters lie between `start` and `end`; one that the tokenizer added does not.
+
+    A token of white space alone may cover no characters, as an added one, and lies where it stands.
+    """
+    return [
+        start <= first <= last <= end and not added
+        for (first, last), added in zip(tokens["offset_mapping"], tokens["special_tokens_mask"], strict=True)
+    ]
 
 
 def _limit(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:

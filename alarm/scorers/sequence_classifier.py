@@ -60,10 +60,12 @@ class ClassifierScorer(ReadyMadeScorer):
         turns = [{"role": "user", "content": prompt}, {"role": "assistant", "content": response}]
         text = self.tokenizer.apply_chat_template(turns, tokenize=False)
         # The template has written its special tokens; adding them again would double the first.
-        tokens = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        tokens = self.tokenizer(
+            text, add_special_tokens=False, return_offsets_mapping=True, return_special_tokens_mask=True
+        )
         shown = prompt.strip()  # templates strip turns
         start = text.rfind(shown, 0, max(text.rfind(response.strip()), 0))
-        of_prompt = inside(tokens["offset_mapping"], start, start + len(shown)) if start >= 0 else []
+        of_prompt = inside(tokens, start, start + len(shown)) if start >= 0 else []
         return self._inputs(tokens), of_prompt or [False] * len(tokens["input_ids"])
 
     def _inputs(self, tokens: BatchEncoding) -> dict[str, list[int]]:

@@ -68,6 +68,6 @@ class UltraRMScorer(ReadyMadeScorer):
         form = FORMS["holistic"]
         start, end = len(form.before_prompt), len(form.before_prompt) + len(prompt)
         text = form.before_prompt + prompt + form.before_response + response
-        tokens = self.tokenizer(text, return_offsets_mapping=True)
+        tokens = self.tokenizer(text, return_offsets_mapping=True, return_special_tokens_mask=True)
         inputs = {name: tokens[name] for name in ("input_ids", "attention_mask")}
-        return inputs, inside(tokens["offset_mapping"], start, end)
+        return inputs, inside(tokens, start, end)
