@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,14 +16,18 @@ from alarm.environment import environment
 from alarm.evaluation.judges import Judgement, OpenAIJudge, Pair, count_verdicts, load_prompt
 from alarm.evaluation.judges.cache import AnswerCache
 from alarm.evaluation.judges.client import Endpoint
-from alarm.evaluation.judges.cost import Budget, Prices, prices_of, require_prices
+from alarm.evaluation.judges.cost import Budget, Prices, check_estimates, prices_of, require_prices
 from alarm.evaluation.judges.openai_judge import KIND, JudgeStoppedError
 from alarm.evaluation.judges.questions import JudgeSettings
-from alarm.records import Generation, JudgeRecord, write_judge
+from alarm.records import Generation, JudgeRecord, hardware_kind, write_judge
 from alarm.registry import UnknownNameError, unknown_name
 from alarm.report.published import PAPER_METHODS
-from alarm.report.runs import TaskRuns
+from alarm.report.runs import TaskRuns, read_runs
 from alarm.tasks.base import Example, Task
+
+if TYPE_CHECKING:
+    from alarm.experiment.lab import Lab
+    from alarm.experiment.matrix import RunSpec
 
 SFT = "sft"
 """Names the SFT policy among runs; its greedy responses are the same for every seed."""
@@ -30,6 +35,9 @@ MAX_ITEMS = 3000
 ITEM_SEED = 42
 """The paper judges at most this many random test items, the same for all methods (arXiv:2403.06754, 4.1 and code)."""
 CACHE_FOLDER = "judge"
+"""Of answers, in the store."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -261,6 +269,40 @@ def _common_seeds(runs: TaskRuns, names: Sequence[str], asked: Sequence[int]) ->
 
 def _responses(runs: TaskRuns, name: str, seed: int) -> Mapping[str, Generation]:
     return runs.sft if name == SFT else runs.generations(name, seed)
+
+
+def judge_task(lab: Lab, request: JudgeRequest, specs: Sequence[RunSpec], *, results: Path, invocation: str) -> Path:
+    """Judge these runs of a task, built or awaited first, against the paper's methods with the same seeds.
+
+    Opponents that are not among `specs` are taken from the records at hand. Returns the record's path.
+
+    Raises:
+        ValueError: fewer than two runs are there, asking would pass the cap, or the server refuses.
+        JudgeStoppedError: questions are left without an answer; the record of the others is written.
+    """
+    from alarm.experiment.publish import publish_run
+    from alarm.experiment.run import Run
+
+    records = [Run(lab, spec).record() for spec in specs]
+    for record in records:
+        publish_run(results, record)
+    recorded = read_runs(results, lab.preset.scale)
+    runs = one_hardware(recorded, lab.task_name, hardware_kind({"device": lab.device}))
+    seeds = list(dict.fromkeys(spec.seed for spec in specs))
+    complete = [name for name, finished in runs.finished.items() if set(seeds) <= finished.keys()]
+    methods = list(dict.fromkeys(record.run_name for record in records if record.run_name in complete))
+    baselines = [name for name in PAPER_METHODS if name in complete]
+    matches = find_matches(runs, lambda: lab.task, methods=methods, baselines=baselines, seeds=seeds)
+    cache = AnswerCache(lab.store.root / CACHE_FOLDER)
+    lab.progress.start(f"{lab.task_name} judge {request.settings.model}")
+    judge = request.open(lab.task_name, cache, invocation=invocation, on_step=lab.progress.step)
+    try:
+        estimate = judge.estimate([pair for match in matches for pair in match.pairs])
+        logger.info("%s, %s at %s: %s", lab.task_name, judge.name, request.endpoint.host, estimate)
+        check_estimates([estimate], request.max_cost, spent=judge.budget.spent)
+        return judge_matches(judge, matches, runs, results)
+    finally:
+        judge.close()
 
 
 def one_hardware(runs: Sequence[TaskRuns], task: str, hardware: str | None) -> TaskRuns:
