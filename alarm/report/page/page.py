@@ -40,7 +40,7 @@ class BlockView:
     cells: dict[str, dict[str, CellView]]
     widths: dict[str, float]
     count: str
-    """How many runs every mean stands for, if it is the same number everywhere."""
+    """How many runs a mean stands for, if it is the same number wherever one is said."""
     heat: bool
 
 
@@ -119,7 +119,7 @@ def _block_view(block: Block, *, heat: bool) -> BlockView:
     cells = block_views(block, heat=heat, bars={GAIN: reach_of(block, GAIN)})
     means = {column: [cells[row][column].mean for row in block.rows] for column in block.columns}
     widths = {column: max(map(_width, found), default=0) for column, found in means.items()}
-    counts = {view.count for row in cells.values() for view in row.values() if view.mean}
+    counts = {view.count for row in cells.values() for view in row.values()} - {""}
     count = counts.pop() if len(counts) == 1 else ""
     labels = {column: block.column_labels.get(column, column) for column in block.columns}
     return BlockView(block.title, block.corner, block.rows, block.columns, labels, cells, widths, count, heat)
