@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from alarm.evaluation.judges.cache import Answer, AnswerCache
 
 BYTES_PER_TOKEN = 3
-"""UTF-8 bytes per token that an estimate assumes. English and German text has 4 to 5 with current tokenizers, so that
-the estimate is high; the server's own counts replace it answer by answer."""
+"""UTF-8 bytes per token that an estimate assumes. English and German text has 3.5 to 5 with current tokenizers, so
+that the estimate is high; the server's own counts replace it answer by answer."""
 TOKENS_PER_MESSAGE = 16
 """Of the chat format around a message."""
 OFFICIAL_HOST = "api.openai.com"

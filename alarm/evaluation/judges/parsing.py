@@ -25,7 +25,7 @@ _MARKER = re.compile(r"\[\[\s*(A|B|tie)\s*\]\]", re.IGNORECASE)
 _NAMED = r"(?:(?:response|answer|translation|option)\s+)?[\"'(\[]*(A|B|tie)[\"')\]]*(?:\s+is\s+better)?[.!]?"
 _BARE = re.compile(_NAMED, re.IGNORECASE)
 _LABELLED = re.compile(
-    rf"(?:(?:my|the|final|better)\s+)*(?:answer|choice|verdict|decision|winner|better)\s*(?:(?:\bis\b\s*)?[:=]|\bis\b)\s*{_NAMED}",
+    rf"(?:(?:my|the|final|better)\s+)*(?:answer|response|translation|choice|verdict|decision|winner|better)\s*(?:(?:\bis\b\s*)?[:=]|\bis\b)\s*{_NAMED}",
     re.IGNORECASE,
 )
 
