@@ -54,6 +54,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="ready-made holistic reward: ultrarm:NAME_OR_PATH, classifier:NAME_OR_PATH or comet:CHECKPOINT; "
         "or trained (default: the scale's, trained below paper)",
     )
+    group.addoption(
+        "--aspect-models",
+        default=None,
+        help="folder with Fine-Grained RLHF's fact_rm, rel_rm and comp_rm (default: trained on feedback)",
+    )
+    group.addoption(
+        "--judge", default=None, metavar="openai:MODEL", help="let a language model judge the finished runs"
+    )
+    group.addoption("--max-cost", type=float, default=None, metavar="USD", help="what the judge may spend at most")
+    group.addoption("--price-in", type=float, default=None, metavar="USD", help="judge, per million tokens read")
+    group.addoption("--price-out", type=float, default=None, metavar="USD", help="judge, per million tokens written")
     group.addoption("--store", default=None, help="folder of trained artifacts (default: in the user's cache folder)")
     group.addoption("--results", default=str(ROOT / "results"), help="folder for records, tables and figures")
     group.addoption("--fresh", action="store_true", help="build everything anew instead of using stored artifacts")
@@ -91,6 +102,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("study_part", plan, ids=[f"{source}-{part}" for source, part in plan])
     if "study_source" in metafunc.fixturenames:
         metafunc.parametrize("study_source", session.sources)
+    if "judged_task" in metafunc.fixturenames:
+        metafunc.parametrize("judged_task", session.judged)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out what is there only where it is asked for."""
+    return True if collection_path.name == "test_judge.py" and not config.alarm.judge else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

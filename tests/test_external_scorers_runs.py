@@ -15,7 +15,9 @@ from alarm.experiment.run import Run
 from alarm.experiment.session import Session
 from alarm.records import read_setup, setup_path
 from alarm.report.render import render
-from tests.hub_models import byte_tokenizer, classifier, ultra_rm
+from alarm.scorers.forms import FORMS
+from alarm.scorers.longformer import FOLDERS
+from tests.hub_models import byte_tokenizer, classifier, longformer, ultra_rm
 from tests.micro import ITERATIONS, TASKS, micro_lab, micro_preset
 
 
@@ -58,8 +60,9 @@ def test_a_run_with_a_ready_made_holistic_reward(ready_made, task, tmp_path, mon
     publish_run(tmp_path, record)
     assert best_of_k(lab).selectors["holistic"]["gold"]
     facts = read_setup(setup_path(tmp_path, "tiny", task)).facts
-    assert facts["holistic_model"]["version"] == lab.holistic_scorer.version
-    assert facts["holistic_model"]["max_tokens"] == 190  # of 128 + 24
+    cut = {"long_form_qa": len(lab.dev_samples), "wmt": 0}[task]
+    assert facts["ready_made_models"] == {"holistic": lab.holistic_scorer.facts() | {"dev_prompts_cut": cut}}
+    assert facts["ready_made_models"]["holistic"]["max_tokens"] == 190  # a quarter above 128 + 24
     assert facts["constants"]["holistic"]["std"] > 0
     kinds = set(lab.learned) - {"holistic"}
     assert set(facts.get("reward_models", ())) == kinds and ("comparisons" in facts) == bool(kinds)
@@ -82,8 +85,8 @@ def test_other_weights_in_the_same_folder_are_not_taken_for_the_old_ones(ready_m
     shutil.rmtree(tmp_path / "m")
     ultra_rm(tmp_path / "m", seed=1)
     after = micro_lab("wmt", micro_store, reward_models=models).inputs("reward_models")
-    assert {name for name in before if before[name] != after[name]} == {"holistic_version"}
-    assert "holistic_version" not in ready_made("wmt").inputs("policy", "sft")
+    assert {name for name in before if before[name] != after[name]} == {"ready_made"}
+    assert "ready_made" not in ready_made("wmt").inputs("policy", "sft")
 
 
 def session(tmp_path, **options) -> Session:
@@ -129,3 +132,33 @@ def test_a_classifier_takes_the_same_place(labs, micro_store, tmp_path):
     scores = lab.holistic_scorer.score(prompts, [sample.response for sample in lab.dev_samples])
     assert lab.constants["holistic"].mean == pytest.approx(sum(score.value for score in scores) / len(scores))
     assert lab.selection["selected"] in lab.task.aspects
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:a prompt was cut")
+def test_a_run_with_ready_made_aspects_needs_no_comparisons(labs, micro_store, folder, tmp_path):
+    """Every reward of long-form QA is ready-made: nobody is asked to compare anything."""
+    for kind, name in FOLDERS.items():
+        longformer(tmp_path / "models" / name, labels=FORMS[kind].labels or None)
+    store = tmp_path / "store"
+    labs("long_form_qa").sft  # noqa: B018  built once
+    shutil.copytree(micro_store / "sft", store / "sft")
+    chosen = {"holistic_model": f"ultrarm:{folder}", "aspect_models": str(tmp_path / "models")}
+    models = replace(micro_preset("long_form_qa").reward_models, **chosen)
+    lab = micro_lab("long_form_qa", store, reward_models=models)
+    assert lab.trained == ()
+    record = Run(lab, RunSpec("long_form_qa", "weighted_sum", seed=1, aspect="completeness")).record()
+    assert record.error is None
+    versions = record.method_settings["scorers"]
+    assert {kind: versions[kind].split(":")[0] for kind in FOLDERS} == {
+        kind: f"longformer {name}" for kind, name in FOLDERS.items()
+    }
+    facts = lab.setup_facts()
+    assert set(facts["ready_made_models"]) == {"holistic", *FOLDERS} and "comparisons" not in facts
+    assert {"comparisons", "reward_model"}.isdisjoint(path.name for path in store.iterdir())
+
+
+def test_missing_aspect_models_are_named_before_anything_is_made(tmp_path):
+    with pytest.raises(ValueError, match=r"has no folder fact_rm or factuality with the factuality model"):
+        session(tmp_path, aspect_models=tmp_path)
+    assert session(tmp_path, aspect_models=tmp_path, tasks=("wmt",)).tasks == ["wmt"]

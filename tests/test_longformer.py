@@ -133,7 +133,7 @@ def test_a_long_prompt_is_cut_at_its_end_and_no_unit_is_lost(folders, kind):
     assert scorer.reader.max_tokens == 1024  # of 1,026 positions two belong to padding
     long = "question: " + "what is it " * 200 + "context: " + "wikipage: A text: much. " * 200
     (score,) = scorer.score([long], [RESPONSES[0]])
-    assert scorer.reader.truncated_prompts == 1
+    assert scorer.reader.truncated_prompts == scorer.count_cut([long, PROMPT], RESPONSES[:2]) == 1
     assert len(score.spans) == len(FORMS[kind].unit_spans(RESPONSES[0])) * bool(LABELS[kind])
 
 

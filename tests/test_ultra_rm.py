@@ -73,7 +73,7 @@ def test_the_prompt_is_cut_at_its_end_and_never_the_response(folder):
         cut, *same = values(scorer, [prompt, "short", prompt], [response] * 3)
     assert cut == pytest.approx(explicit_score(folder, prompt[:kept], response), rel=1e-4)
     assert same == pytest.approx([explicit_score(folder, "short", response), cut], rel=1e-4)
-    assert scorer.truncated_prompts == 2 and scorer.facts()["truncated_prompts"] == 2
+    assert scorer.truncated_prompts == scorer.count_cut([prompt, "short", prompt], [response] * 3) == 2
 
 
 @pytest.mark.filterwarnings("ignore:a prompt was cut")
@@ -97,7 +97,6 @@ def test_what_records_say_of_it(folder):
         "batch_size": 4,
         "dtype": "float32",
         "padding_side": "right",
-        "truncated_prompts": 0,
     }
 
 

@@ -291,7 +291,7 @@ class Lab(PolicyLab):
     def setup_facts(self) -> dict[str, Any]:
         """What came out before PPO: SFT quality, annotator noise, reward-model accuracy, constants.
 
-        Where every reward model is ready-made there are no comparisons; of a ready-made one, what it depends on.
+        Where every reward model is ready-made there are no comparisons; of those that are, what their scores depend on.
         """
         facts: dict[str, Any] = {"sft": read_json(self.sft / "report.json")}
         if self.trained:
@@ -299,24 +299,31 @@ class Lab(PolicyLab):
             facts["reward_models"] = {kind: read_json(self.reward_model(kind) / "report.json") for kind in self.trained}
         facts["holistic_against_gold"] = agreement_with_gold(self)
         facts["constants"] = {name: constants.to_dict() for name, constants in self.constants.items()}
-        if "holistic" not in self.trained:
-            facts["holistic_model"] = self.holistic_scorer.facts()
+        scorers = {"holistic": self.holistic_scorer, **self.scorers}
+        prompts, responses = zip(*((sample.prompt, sample.response) for sample in self.dev_samples), strict=True)
+        facts["ready_made_models"] = {
+            kind: scorers[kind].facts() | {"dev_prompts_cut": scorers[kind].count_cut(prompts, responses)}
+            for kind in self.ready_made
+        }
         return facts
 
     def inputs(self, *concerns: str) -> dict[str, Any]:
         """As for any lab; settings name ready-made models, and their weights decide numbers too."""
-        found, settings = super().inputs(*concerns), self.preset.reward_models
-        if "reward_models" in concerns and settings.holistic_model is not None:
-            found["holistic_version"] = self._once(
-                "version", settings.holistic_model, lambda: holistic_version(settings.holistic_model)
-            )
+        found = super().inputs(*concerns)
+        if "reward_models" in concerns and self.ready_made:
+            found["ready_made"] = self.ready_made
         return found
+
+    @cached_property
+    def ready_made(self) -> dict[str, str]:
+        """Versions of the scorers of `learned` that are ready-made, by kind; no model is loaded to tell them."""
+        spec = self.preset.reward_models.holistic_model
+        return {} if spec is None else {"holistic": holistic_version(spec)}
 
     @property
     def trained(self) -> tuple[str, ...]:
-        """The scorers of `learned` that are trained here, and not ready-made."""
-        ready_made = {"holistic"} if self.preset.reward_models.holistic_model is not None else set()
-        return tuple(kind for kind in self.learned if kind not in ready_made)
+        """The scorers of `learned` that are trained here."""
+        return tuple(kind for kind in self.learned if kind not in self.ready_made)
 
     def _ready_made(self, spec: str) -> Scorer:
         """The holistic scorer over a ready-made model."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -144,10 +145,24 @@ class LongFormQALab(Lab):
         ]
         return train_preference_model(pairs[0], directory, held_out=pairs[1], kind=kind, **common).to_dict()
 
+    @cached_property
+    def ready_made(self) -> dict[str, str]:
+        """As for any task, and the aspect models of a folder."""
+        from alarm.scorers.longformer import find_aspects
+
+        folder = self.preset.reward_models.aspect_models
+        aspects = {} if folder is None else find_aspects(folder)
+        return super().ready_made | {kind: found.version for kind, found in aspects.items()}
+
     def aspect_scorers(self) -> dict[str, Scorer]:
         from alarm.scorers.learned import CompletenessScorer, FactualityScorer, RelevanceScorer
         from alarm.scorers.length import LengthScorer
+        from alarm.scorers.longformer import load_aspects
 
+        folder = self.preset.reward_models.aspect_models
+        if folder is not None:
+            ready_made = self._once("aspects", folder, lambda: load_aspects(folder, device=self.device))
+            return {**ready_made, "length": LengthScorer()}
         learned = {
             scorer.name: scorer(self.reward_model(scorer.name), device=self.device)
             for scorer in (FactualityScorer, RelevanceScorer, CompletenessScorer)

@@ -15,9 +15,10 @@ from alarm.presets import TASK_NAMES, preset
 from alarm.registry import UnknownNameError, unknown_name
 from alarm.scorers.external import TRAINED, check_holistic
 from alarm.settings import Preset
-from alarm.tasks.catalog import TASKS
 
 if TYPE_CHECKING:
+    from alarm.experiment.judging import JudgeRequest
+    from alarm.experiment.matrix import RunSpec
     from alarm.experiment.reward_study import RewardStudy, StudyPart
 
 GRID_SEEDS = {"tiny": 1}
@@ -52,6 +53,8 @@ class Session:
         fresh: bool = False,
         grammar_checker: str | None = None,
         holistic_model: str | None = None,
+        aspect_models: Path | None = None,
+        judge: JudgeRequest | None = None,
         token: str | None = None,
     ) -> None:
         import baselines  # noqa: F401  registers the baselines
@@ -63,7 +66,15 @@ class Session:
         self.device = check_device(device)
         if grid_seeds is None:
             grid_seeds = GRID_SEEDS.get(scale, 0)
-        self._grammar_checker, self._holistic_model = grammar_checker, holistic_model
+        self._chosen = {
+            name: choice
+            for name, choice in (
+                ("grammar_checker", grammar_checker),
+                ("holistic_model", holistic_model),
+                ("aspect_models", None if aspect_models is None else str(aspect_models.resolve())),
+            )
+            if choice is not None
+        }
         specs = run_matrix(
             scale, tasks=tasks, methods=methods, aspects=aspects, recipes=recipes, seeds=seeds, grid_seeds=grid_seeds
         )
@@ -79,6 +90,10 @@ class Session:
         self.sources = self._check_sources(sources, [] if restricted else of_specs, ready_made)
         self.pools = [] if restricted else self.tasks
         """Tasks with best-of-k."""
+        self.judge = judge
+        self.judged = self.tasks if judge else []
+        """Tasks whose runs a language model judges."""
+        self._judge_all = restricted
         self.token = token or uuid.uuid4().hex
         from alarm.store import Store
 
@@ -111,6 +126,8 @@ class Session:
             fresh=option.fresh,
             grammar_checker=option.grammar_checker,
             holistic_model=option.holistic_model,
+            aspect_models=Path(option.aspect_models) if option.aspect_models else None,
+            judge=check_judge(option.judge, option.max_cost, (option.price_in, option.price_out)),
             token=worker_input["alarm_token"] if worker_input else None,
         )
 
@@ -128,6 +145,13 @@ class Session:
                 progress=Progress(self.progress_folder),
             )
         return self._labs[task]
+
+    def judged_specs(self, task: str) -> list[RunSpec]:
+        """The runs that are judged: those asked for by name, else the paper's methods."""
+        from alarm.report.published import PAPER_METHODS
+
+        of_task = [spec for spec in self.specs if spec.task == task]
+        return [spec for spec in of_task if self._judge_all or (spec.method in PAPER_METHODS and not spec.aspect)]
 
     def study_parts(self, source: str) -> list[StudyPart]:
         """The trainings of a source's reward-model study; nothing is read or built to tell them."""
@@ -154,12 +178,14 @@ class Session:
 
     def _check_models(self) -> dict[str, str]:
         """Check that the tasks' models and tools are to be had; returns their ready-made holistic models."""
+        from alarm.scorers.longformer import find_aspects
+
         settings = {task: self._preset(task).reward_models for task in self.tasks}
-        checkers = {self._grammar_checker} | {
-            models.grammar_checker for task, models in settings.items() if "grammar" in TASKS[task].aspects
-        }
-        for checker in checkers - {None}:
+        checker = settings["wmt"].grammar_checker if "wmt" in settings else self._chosen.get("grammar_checker")
+        if checker is not None:
             check_grammar_checker(checker)
+        if "long_form_qa" in settings and settings["long_form_qa"].aspect_models is not None:
+            find_aspects(settings["long_form_qa"].aspect_models)
         ready_made = {task: models.holistic_model for task, models in settings.items() if models.holistic_model}
         for spec in dict.fromkeys(ready_made.values()):
             check_holistic(spec, [task for task, other in ready_made.items() if other == spec])
@@ -188,11 +214,9 @@ class Session:
 
     def _preset(self, task: str) -> Preset:
         """The task's preset with the models and tools that were asked for instead of its own."""
-        settings, chosen = preset(self.scale, task), {}
-        if self._grammar_checker is not None:
-            chosen["grammar_checker"] = self._grammar_checker
-        if self._holistic_model is not None:
-            chosen["holistic_model"] = None if self._holistic_model == TRAINED else self._holistic_model
+        settings, chosen = preset(self.scale, task), dict(self._chosen)
+        if chosen.get("holistic_model") == TRAINED:
+            chosen["holistic_model"] = None
         return replace(settings, reward_models=replace(settings.reward_models, **chosen))
 
     def close(self) -> None:
@@ -220,6 +244,21 @@ def check_device(device: str) -> str:
     if kind not in ("cpu", "cuda"):
         raise ValueError(f"device {device!r} is not supported; use cpu, cuda or cuda:N")
     return device
+
+
+def check_judge(
+    judge: str | None, max_cost: float | None, prices: tuple[float | None, float | None]
+) -> JudgeRequest | None:
+    """What `--judge` and its options ask for, checked before anything is trained; None without `--judge`."""
+    if judge is None:
+        if max_cost is not None:
+            raise ValueError("--max-cost limits what --judge spends; add --judge openai:MODEL")
+        return None
+    from alarm.experiment.judging import JudgeRequest
+
+    request = JudgeRequest.parse(judge, max_cost=max_cost, prices=prices)
+    request.endpoint.require()
+    return request
 
 
 def check_results(results: Path) -> Path:

@@ -66,6 +66,10 @@ class Scorer(ABC):
         """What its numbers depend on besides the texts, for records."""
         return {"version": self.version}
 
+    def count_cut(self, prompts: Sequence[str], responses: Sequence[str]) -> int:
+        """How many of these pairs are so long that the end of the prompt is not read; nothing is scored."""
+        return 0
+
     @abstractmethod
     def score(self, prompts: Sequence[str], responses: Sequence[str]) -> list[Score]:
         """One `Score` per pair, in order. Must not depend on how the pairs are batched."""

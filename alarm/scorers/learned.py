@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -44,10 +45,28 @@ class LearnedScorer(Scorer):
         """One `Score` per pair; pairs are batched by length. Raises `ValueError` on a length mismatch."""
         if len(prompts) != len(responses):
             raise ValueError(f"{self.name}: {len(prompts)} prompts but {len(responses)} responses; pass one of each")
-        spans = [self.reader.form.unit_spans(response) for response in responses]
-        units = [[text[start:end] for start, end in bounds] for text, bounds in zip(responses, spans, strict=True)]
-        logits = self.reader.logits(prompts, units, batch_size=self.batch_size)
-        return [self.verdict(*pair) for pair in zip(spans, logits, strict=True)]
+        units = [self._units(response) for response in responses]
+        logits = self.reader.logits(prompts, [texts for _, texts in units], batch_size=self.batch_size)
+        return [self.verdict(spans, part) for (spans, _), part in zip(units, logits, strict=True)]
+
+    def facts(self) -> dict[str, Any]:
+        return {
+            "version": self.version,
+            "max_tokens": self.reader.max_tokens,
+            "batch_size": self.batch_size,
+            "dtype": str(self.reader.network.dtype).removeprefix("torch."),
+            "padding_side": "right",
+        }
+
+    def count_cut(self, prompts: Sequence[str], responses: Sequence[str]) -> int:
+        before = self.reader.truncated_prompts
+        self.reader.encode(prompts, [self._units(response)[1] for response in responses])
+        return self.reader.truncated_prompts - before
+
+    def _units(self, response: str) -> tuple[list[tuple[int, int]], list[str]]:
+        """Spans and texts of what is judged separately."""
+        spans = self.reader.form.unit_spans(response)
+        return spans, [response[start:end] for start, end in spans]
 
     def verdict(self, spans: list[tuple[int, int]], logits: torch.Tensor) -> Score:
         """The score of a response from its units' spans and logits [units, labels]."""

@@ -42,6 +42,9 @@ class LongformerScorer(LearnedScorer):
     def score(self, prompts: Sequence[str], responses: Sequence[str]) -> list[Score]:
         return super().score([training_form(prompt) for prompt in prompts], responses)
 
+    def count_cut(self, prompts: Sequence[str], responses: Sequence[str]) -> int:
+        return super().count_cut([training_form(prompt) for prompt in prompts], responses)
+
     def _read(self, device: str, dtype: torch.dtype | None) -> Reader:
         form, config = FORMS[self.name], self._found.config()
         check_labels(self._found, config, self.name)

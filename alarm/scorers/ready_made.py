@@ -50,7 +50,7 @@ class ReadyMadeScorer(Scorer):
         self.limit = _limit(network, tokenizer)
         self.max_tokens = min(max_tokens or self.limit, self.limit)
         self.truncated_prompts = 0
-        """Prompts cut so far, for records; one with several responses counts for each."""
+        """Prompts cut so far; one with several responses counts for each."""
         self._version = version
 
     @property
@@ -67,7 +67,7 @@ class ReadyMadeScorer(Scorer):
         """The network's inputs for one pair, by name, and for each token whether it is one of the prompt's."""
 
     def facts(self) -> dict[str, Any]:
-        """What scores depend on besides texts, and how many prompts were cut so far."""
+        """What scores depend on besides texts."""
         return {
             "version": self.version,
             "form": self.form,
@@ -75,8 +75,11 @@ class ReadyMadeScorer(Scorer):
             "batch_size": self.batch_size,
             "dtype": str(self.network.dtype).removeprefix("torch."),
             "padding_side": "right",
-            "truncated_prompts": self.truncated_prompts,
         }
+
+    def count_cut(self, prompts: Sequence[str], responses: Sequence[str]) -> int:
+        encoded = [self.encode(*pair)[1] for pair in zip(prompts, responses, strict=True)]
+        return sum(len(of_prompt) > self.max_tokens and any(of_prompt) for of_prompt in encoded)
 
     @torch.inference_mode()
     def score(self, prompts: Sequence[str], responses: Sequence[str]) -> list[Score]:
@@ -135,8 +138,8 @@ class ReadyMadeScorer(Scorer):
             return inputs
         if not self.truncated_prompts:
             warnings.warn(
-                f"a prompt was cut at its end to fit the holistic model's {self.max_tokens} tokens; further ones are "
-                "counted in the record",
+                f"a prompt was cut at its end to fit the holistic model's {self.max_tokens} tokens; this is said once, "
+                "and the setup's record counts such prompts of the dev split",
                 stacklevel=3,
             )
         self.truncated_prompts += 1
