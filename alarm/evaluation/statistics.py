@@ -92,6 +92,32 @@ def bootstrap_mean(
     return _bootstrap(statistic, table, null=0.0, seed=seed, resamples=resamples, spread=spread)
 
 
+def estimate_of(
+    values: NDArray, drawn: NDArray, *, null: float, prompts: int, spread: SeedSpread | None = None
+) -> Estimate:
+    """The mean over seeds of any statistic, with its interval and the p value of `null`.
+
+    Args:
+        values: [S], the statistic of each seed.
+        drawn: [R, S], the same for resampled prompts (`draws`), each resample the same for all seeds.
+        null: value without effect.
+        prompts: number of prompts.
+        spread: between the seeds of the task's runs; None to judge by these seeds alone.
+    """
+    errors = errors_of(values, drawn, prompts=prompts, spread=spread)
+    value = float(values.mean())
+    low, high = (value + sign * errors.half_width(LEVEL, upward=sign > 0) for sign in (-1, 1))
+    return Estimate(value, low, high, errors.p_value(value - null), errors)
+
+
+@lru_cache(maxsize=4)
+def draws(prompts: int, seed: int, resamples: int = RESAMPLES) -> NDArray[np.float64]:
+    """[R, P], how often each prompt is drawn in each resample; kept, since comparisons share them."""
+    items = np.random.default_rng(seed).integers(prompts, size=(resamples, prompts))
+    flat = (items + prompts * np.arange(resamples)[:, None]).ravel()
+    return np.bincount(flat, minlength=resamples * prompts).reshape(resamples, prompts).astype(np.float64)
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's step-down correction: the smallest of m values times m, the next times m - 1, ..., made monotone.
 
@@ -139,23 +165,14 @@ def _rate(wins: NDArray, losses: NDArray) -> NDArray:
     return np.where(decided > 0, 100.0 * wins / np.maximum(decided, 1.0), 50.0)
 
 
-@lru_cache(maxsize=4)
-def _draws(prompts: int, seed: int, resamples: int) -> NDArray[np.float64]:
-    """[R, P], how often each prompt is drawn; kept, since comparisons share them."""
-    items = np.random.default_rng(seed).integers(prompts, size=(resamples, prompts))
-    flat = (items + prompts * np.arange(resamples)[:, None]).ravel()
-    return np.bincount(flat, minlength=resamples * prompts).reshape(resamples, prompts).astype(np.float64)
-
-
 def _bootstrap(
     statistic: Statistic, table: NDArray, *, null: float, seed: int, resamples: int, spread: SeedSpread | None
 ) -> Estimate:
     """`table` [S, P] is what the comparison says of each prompt, 0 where it says nothing."""
     prompts = table.shape[1]
     values = statistic(np.ones((1, prompts)))[0]
-    errors = errors_of(values, statistic(_draws(prompts, seed, resamples)), prompts=prompts, spread=spread)
-    value = float(values.mean())
-    low, high = (value + sign * errors.half_width(LEVEL, upward=sign > 0) for sign in (-1, 1))
+    drawn = statistic(draws(prompts, seed, resamples))
+    found = estimate_of(values, drawn, null=null, prompts=prompts, spread=spread)
     # No test of paired differences can be surer than if each prompt's sign were a coin: it matters where few decide.
     surest = 2.0 ** (1 - np.count_nonzero(table.mean(axis=0)))
-    return Estimate(value, low, high, min(1.0, max(surest, errors.p_value(value - null))), errors)
+    return replace(found, p=min(1.0, max(surest, found.p)))

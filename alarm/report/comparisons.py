@@ -44,8 +44,14 @@ def win_cell(runs: TaskRuns, row: str, opponents: Sequence[str], score: str, pub
         measured=spread(rates),
         estimate=bootstrap_win_rate(tables, seed=BOOTSTRAP_SEED, spread=runs.seed_spread(score)),
         published=published,
+        note=tie_share(tables),
         missing=", ".join(gaps) or None,
     )
+
+
+def tie_share(outcomes: Sequence[NDArray]) -> str:
+    """How many of all outcomes (0 for a tie) decide nothing, in words."""
+    return f"{100 * float(np.mean(np.stack(outcomes) == 0)):.1f} % ties"
 
 
 def difference(runs: TaskRuns, row: str, baseline: str, score: str) -> Estimate | None:

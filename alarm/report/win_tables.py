@@ -13,8 +13,8 @@ from alarm.report.tables import Block, Cell, Table
 AVERAGE = "average"
 GOLD = "gold"
 READING = (
-    "Row against column: 100 wins / (wins + losses) per seed, ties left out (50 where a seed decides nothing); "
-    "mean ± sd over n seeds (sample sd); "
+    "Row against column: 100 wins / (wins + losses) per seed, ties (equal scores; their share stands below) left out, "
+    "50 where a seed decides nothing; mean ± sd over n seeds (sample sd); "
     "seed k meets seed k on the same prompts."
 )
 INTERVALS = (

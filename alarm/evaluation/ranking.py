@@ -1,0 +1,204 @@
+"""A Bradley-Terry ranking of methods from pairwise verdicts, with intervals, on the scale of Elo ratings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components
+from scipy.special import expit
+
+from alarm.evaluation.errors import LEVEL
+from alarm.evaluation.seeds import seed_spread
+from alarm.evaluation.statistics import Estimate, draws, estimate_of, holm
+
+ELO = 400 / math.log(10)
+"""Points per unit of log strength: 400 points are odds of 10 to 1, 100 points a win rate of 64 %."""
+PRIOR = 1.0
+"""Ties added to every pair that met, per seed; strengths stay finite where one side won everything."""
+RESAMPLES = 1_000
+ITERATIONS, TOLERANCE = 100, 1e-9
+LARGEST_STEP = 2.0
+
+Outcomes = Mapping[tuple[str, str], NDArray]
+"""(row, column) to [S, P]: 1 where row wins, -1 where column does, 0 for a tie, NaN where there is no verdict."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A method's place in a ranking."""
+
+    name: str
+    elo: Estimate
+    """Points above the anchor; its p value is that of a difference from the anchor, not corrected."""
+    rank: int
+    best: int
+    worst: int
+    """The ranks that are compatible with all pairs of methods whose difference is significant (5 %, Holm)."""
+
+
+def bradley_terry(wins: NDArray, *, start: NDArray | None = None) -> NDArray:
+    """Maximum-likelihood strengths: `P(i beats j) = 1 / (1 + exp(strength_j - strength_i))`.
+
+    Newton's method on the concave log-likelihood, for any number of tables of wins at once.
+
+    Args:
+        wins: [..., M, M], how often i won over j; a tie counts half on both sides. The diagonal is ignored.
+        start: [..., M], strengths to start from.
+    Returns:
+        [..., M], natural logarithms, mean 0 over methods.
+    Raises:
+        ValueError: no finite strengths fit: some methods never met the others, or won or lost everything against them.
+    Source: Bradley and Terry (1952); finite strengths by the condition of Ford (1957).
+
+    >>> strengths = bradley_terry(np.array([[0, 30], [10, 0]]))
+    >>> round(float(np.exp(strengths[0] - strengths[1])), 6)
+    3.0
+    """
+    size = np.shape(wins)[-1]
+    counts = np.where(np.eye(size, dtype=bool), 0.0, np.asarray(wins, dtype=np.float64))
+    _check_finite(counts)
+    games = counts + np.swapaxes(counts, -1, -2)
+    strengths = np.zeros(counts.shape[:-1]) if start is None else np.broadcast_to(start, counts.shape[:-1])
+    for _ in range(ITERATIONS):
+        chances = expit(strengths[..., :, None] - strengths[..., None, :])
+        gradient = (counts - games * chances).sum(axis=-1)
+        if np.abs(gradient).max() <= TOLERANCE * games.max():
+            break
+        weights = games * chances * (1 - chances)
+        # The curvature is flat along a shift of all strengths, which the added constant holds in place.
+        curvature = weights.sum(axis=-1)[..., None] * np.eye(size) - weights + 1 / size
+        step = np.linalg.solve(curvature, gradient[..., None])[..., 0]
+        longest = np.abs(step).max(axis=-1, keepdims=True)
+        strengths = strengths + step * (LARGEST_STEP / np.maximum(longest, LARGEST_STEP))
+    return strengths - strengths.mean(axis=-1, keepdims=True)
+
+
+def rank(
+    outcomes: Outcomes, *, anchor: str | None = None, seed: int, resamples: int = RESAMPLES, prior: float = PRIOR
+) -> list[Standing]:
+    """Rank all methods that met, from every verdict of one judge.
+
+    Strengths are fitted per seed and averaged. Intervals are those of all comparisons: prompts are resampled, the same
+    for all pairs; seeds are clusters whose spread is pooled over the methods.
+
+    Args:
+        outcomes: of each pair of methods once, all [S, P] over the same seeds and prompts.
+        anchor: the method at 0 points; the mean of all methods unless given.
+        seed: of the resampling.
+        resamples: number R of resamples.
+        prior: ties added to every pair that met, per seed, so that who won or lost everything stays finite.
+    Returns:
+        From the strongest to the weakest.
+    Raises:
+        ValueError: no outcomes, arrays of several shapes, an anchor that never met anyone, or methods that no chain of
+            verdicts connects in some seed.
+    """
+    names, tables = _checked(outcomes)
+    if anchor is not None and anchor not in names:
+        raise ValueError(f"the anchor {anchor!r} has no verdicts; choose one of {', '.join(names)}")
+    prompts = next(iter(tables.values())).shape[1]
+    counts = _counts(names, tables, np.ones((1, prompts)))
+    _check_connected(names, counts[0])
+    ties = 0.5 * prior * (counts + np.swapaxes(counts, -1, -2) > 0)
+    strengths = bradley_terry(counts + ties)
+    resampled = bradley_terry(_counts(names, tables, draws(prompts, seed, resamples)) + ties, start=strengths)
+    values, samples = ELO * strengths[0], ELO * resampled
+    spread = seed_spread([_record(name, tables) for name in names])
+
+    def difference(m: int, other: int | None) -> Estimate:
+        base, drawn = (0.0, 0.0) if other is None else (values[:, other], samples[..., other])
+        return estimate_of(values[:, m] - base, samples[..., m] - drawn, null=0.0, prompts=prompts, spread=spread)
+
+    zero = names.index(anchor) if anchor is not None else None
+    beats = _beats(len(names), difference)
+    order = np.argsort(-values.mean(axis=0), kind="stable").tolist()
+    return [
+        Standing(
+            names[m],
+            difference(m, zero),
+            rank=place,
+            best=1 + int(beats[:, m].sum()),
+            worst=len(names) - int(beats[m].sum()),
+        )
+        for place, m in enumerate(order, start=1)
+    ]
+
+
+def _checked(outcomes: Outcomes) -> tuple[list[str], dict[tuple[str, str], NDArray]]:
+    """All names in order of appearance, and the outcomes as floats."""
+    tables = {pair: np.asarray(table, dtype=np.float64) for pair, table in outcomes.items()}
+    shapes = {table.shape for table in tables.values()}
+    if len(shapes) != 1 or len(next(iter(shapes))) != 2:
+        raise ValueError(f"a ranking needs outcomes [seeds, prompts] of one shape for every pair, got {sorted(shapes)}")
+    twice = [pair for pair in tables if pair[0] == pair[1] or pair[::-1] in tables]
+    if twice:
+        raise ValueError(f"a ranking counts each pair of two methods once; {' and '.join(twice[0])} are there twice")
+    return list(dict.fromkeys(name for pair in tables for name in pair)), tables
+
+
+def _counts(names: Sequence[str], tables: Outcomes, drawn: NDArray) -> NDArray:
+    """[R, S, M, M] wins of row over column over the drawn prompts [R, P], a tie half for both."""
+    seeds = next(iter(tables.values())).shape[0]
+    counts = np.zeros((len(drawn), seeds, len(names), len(names)))
+    for (row, column), table in tables.items():
+        i, j = names.index(row), names.index(column)
+        counts[..., i, j] = drawn @ _points(table).T
+        counts[..., j, i] = drawn @ _points(-table).T
+    return counts
+
+
+def _points(table: NDArray) -> NDArray:
+    """1 for a win, half for a tie, 0 for a loss and where there is no verdict."""
+    return np.where(np.isnan(table), 0.0, (np.nan_to_num(table) + 1) / 2)
+
+
+def _record(name: str, tables: Outcomes) -> NDArray:
+    """[S, P], a method's mean outcome over its opponents; prompts without any verdict are left out."""
+    own = [table if row == name else -table for (row, column), table in tables.items() if name in (row, column)]
+    known = ~np.isnan(own)
+    complete = known.any(axis=0).all(axis=0)
+    sums = np.nansum(own, axis=0)[:, complete]
+    return sums / known.sum(axis=0)[:, complete]
+
+
+def _beats(size: int, difference: Callable[[int, int], Estimate]) -> NDArray:
+    """[M, M], whether row is significantly stronger than column, corrected over all pairs."""
+    pairs = list(combinations(range(size), 2))
+    estimates = [difference(i, j) for i, j in pairs]
+    beats = np.zeros((size, size), dtype=bool)
+    for (i, j), found, p in zip(pairs, estimates, holm([e.p for e in estimates]), strict=True):
+        if p < LEVEL:
+            beats[(i, j) if found.value > 0 else (j, i)] = True
+    return beats
+
+
+def _check_connected(names: Sequence[str], counts: NDArray) -> None:
+    """Some chain of verdicts leads from every method to every other in each seed."""
+    for games in counts + np.swapaxes(counts, -1, -2):
+        parts, part = connected_components(games > 0, directed=False)
+        if parts > 1:
+            apart = [name for name, number in zip(names, part, strict=True) if number != part[0]]
+            raise ValueError(
+                f"no verdict connects {', '.join(apart)} with {names[0]}, so they cannot be ranked together; "
+                "leave them out, or judge a pair of them"
+            )
+
+
+def _check_finite(counts: NDArray) -> None:
+    """In each table every method has won over every other, directly or through further ones."""
+    won = counts.reshape(-1, *counts.shape[-2:]) > 0
+    # Where the wins that all tables share suffice, which they nearly always do, one look is enough.
+    if not _is_strong(won.all(axis=0)) and not all(map(_is_strong, won)):
+        raise ValueError(
+            "no finite strengths fit: some methods won or lost everything against the others, or never met them; "
+            "add ties or leave these out"
+        )
+
+
+def _is_strong(won: NDArray) -> bool:
+    return connected_components(won, directed=True, connection="strong")[0] == 1
