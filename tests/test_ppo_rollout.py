@@ -64,9 +64,9 @@ def test_cached_steps_agree_with_one_pass_over_the_whole_response(policies, arch
     """The distribution each token was drawn from, as sampled, gives it the log-probability that PPO computes later."""
     policy, steps = policies[architecture], []
 
-    def recording(logits, generator):
+    def recording(logits, uniform):
         steps.append(logits.log_softmax(-1))
-        return _choose(logits, generator)
+        return _choose(logits, uniform)
 
     monkeypatch.setattr(rollout_module, "_choose", recording)
     batch = draw(policy).batch
@@ -143,22 +143,22 @@ def test_ids_without_probability_are_never_chosen(seed, size):
     logits = torch.randn(50, size, generator=generator) * 5
     impossible = torch.rand(50, size, generator=generator) < 0.5
     impossible[:, 0] &= impossible[:, 1:].any(1) & ~impossible[:, 1:].all(1)
-    chosen = _choose(logits.masked_fill(impossible, -1e9), generator)
+    chosen = _choose(logits.masked_fill(impossible, -1e9), torch.rand(50, 1, generator=generator, dtype=torch.float64))
     assert not impossible.gather(1, chosen.unsqueeze(1)).any()
 
 
 @pytest.mark.parametrize("uniform", [0.0, 1.0 - 2**-53, 1.0])
-def test_extreme_random_numbers_choose_the_first_and_the_last_possible_id(uniform, monkeypatch):
-    monkeypatch.setattr(torch, "rand", lambda shape, **_: torch.full(shape, uniform, dtype=torch.float64))
+def test_extreme_random_numbers_choose_the_first_and_the_last_possible_id(uniform):
     logits = torch.full((1, 6), -1e9)
     logits[0, 1:4] = torch.tensor([0.3, -2.0, 0.1])
-    assert _choose(logits, torch.Generator()).item() == (1 if uniform == 0.0 else 3)
+    assert _choose(logits, torch.full((1, 1), uniform, dtype=torch.float64)).item() == (1 if uniform == 0.0 else 3)
 
 
 def test_choices_have_the_softmax_as_their_frequencies():
     logits = torch.tensor([0.0, 2.0, -1e9, -1.0, 1.0])
     count = 40_000
-    chosen = _choose(logits.expand(count, -1), torch.Generator().manual_seed(0))
+    uniform = torch.rand(count, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    chosen = _choose(logits.expand(count, -1), uniform)
     shares = torch.bincount(chosen, minlength=5) / count
     expected = logits.softmax(-1)
     assert ((shares - expected).abs() <= 4 * (expected * (1 - expected) / count).sqrt()).all()

@@ -12,7 +12,10 @@ import alarm
 POLICY_CODE = (
     "tasks/base.py",
     "text/offsets.py",
-    *(f"ppo/{name}.py" for name in ("batch", "networks", "policy", "rollout", "sft", "tokenizer")),
+    *(
+        f"ppo/{name}.py"
+        for name in ("batch", "engine", "networks", "policy", "processes", "rollout", "sft", "tokenizer")
+    ),
     "experiment/generation.py",
     "experiment/initial_policy.py",
     "experiment/policy_lab.py",

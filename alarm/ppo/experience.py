@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+import torch
 from torch import Tensor
 
+from alarm.ppo import processes
 from alarm.ppo.batch import TokenBatch
 
 
@@ -31,6 +33,19 @@ class Experience:
         width = batch.response_mask.shape[1]
         tensors = (self.mask, self.log_probs, self.values, self.advantages, self.returns)
         return Experience(batch, *(tensor[index, :width] for tensor in tensors))
+
+    def shard(self) -> Experience:
+        """This process's rows; a process without any gets a row that counts for nothing, to keep step with the others.
+
+        Gradients are averaged over the processes layer by layer, so every process has to pass through the network.
+        """
+        mine = processes.shard(len(self.batch))
+        if len(mine) == len(self.batch):
+            return self
+        if mine:
+            return self.rows(torch.arange(mine.start, mine.stop, device=self.mask.device))
+        idle = self.rows(torch.zeros(1, dtype=torch.long, device=self.mask.device))
+        return replace(idle, mask=torch.zeros_like(idle.mask))
 
 
 @dataclass

@@ -53,15 +53,6 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     return masked_sum(values, mask) / mask.sum().clamp(min=1)
 
 
-def signed_kl(log_probs: Tensor, old_log_probs: Tensor, mask: Tensor) -> Tensor:
-    """Mean of old minus new log-probability over active tokens, in nats per token; all arguments [B, T].
-
-    An estimate of how far an update has moved from the sampling policy, signed as in the released code, which ends the
-    epochs of a batch by it.
-    """
-    return masked_mean(old_log_probs - log_probs, mask)
-
-
 def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> float:
     """1 - var(returns - values) / var(returns) over active tokens; all arguments [B, T].
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -31,8 +31,7 @@ T5_FAMILY = ("t5", "mt5", "umt5", "longt5")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-@dataclass(frozen=True)
-class TokenOutputs:
+class TokenOutputs(NamedTuple):
     """What the policy says of each response token; fp32, zero where the response mask is False."""
 
     log_probs: Tensor
@@ -95,6 +94,11 @@ class Policy(nn.Module):
         for reference in self._reference:
             reference._apply(function, *args, **kwargs)
         return super()._apply(function, *args, **kwargs)
+
+    @property
+    def _no_split_modules(self) -> list[str]:
+        """The names of the layers' classes, which accelerate asks for to shard layer by layer."""
+        return list(self.model._no_split_modules or ())
 
     def trainable_parameters(self) -> list[nn.Parameter]:
         return [parameter for parameter in self.parameters() if parameter.requires_grad]

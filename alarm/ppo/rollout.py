@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from alarm.ppo import engine, processes
 from alarm.ppo.batch import TokenBatch
 from alarm.ppo.policy import Policy, encode_distinct, left_padded, positions
 from alarm.text.offsets import decode_with_offsets
@@ -47,10 +48,15 @@ def encode_prompts(policy: Policy, prompts: Sequence[str], *, max_tokens: int) -
         row if len(row) <= max_tokens else [*row[: max_tokens - 1], end] if row[-1] == end else row[:max_tokens]
         for row in rows
     ]
+    return *_padded(policy, rows), truncated
+
+
+def _padded(policy: Policy, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """Ids [N, T], padded on the right, and boolean mask of rows of different lengths."""
     width = max(map(len, rows))
-    ids = torch.tensor([row + [policy.tokenizer.pad_token_id] * (width - len(row)) for row in rows])
+    ids = torch.tensor([[*row, *[policy.tokenizer.pad_token_id] * (width - len(row))] for row in rows])
     mask = torch.arange(width) < torch.tensor([len(row) for row in rows]).unsqueeze(1)
-    return ids.to(policy.device), mask.to(policy.device), truncated
+    return ids.to(policy.device), mask.to(policy.device)
 
 
 @torch.no_grad()
@@ -66,42 +72,73 @@ def rollout(
 
     Dropout is off. Rows end at their end token or after `max_new_tokens`; padding and other ids that are no text are
     never drawn.
+
+    Several processes (see `alarm.ppo.processes`) call this together. Each responds to its share of the prompts and gets
+    all responses: those that one process would have drawn, save where rounding decides between two tokens.
     """
     training = policy.training
     policy.eval()
     prompt_ids, prompt_mask, truncated = encode_prompts(policy, prompts, max_tokens=max_prompt_tokens)
-    draw = _encoder_decoder_steps if policy.is_encoder_decoder else _causal_steps
+    mine = processes.shard(len(prompts))
+    with engine.unsharded(policy):
+        drawn = _draw(policy, prompt_ids, prompt_mask, mine, max_new_tokens, generator) if mine else []
+    policy.train(training)
+    rows = processes.gather(drawn)
+    if generator is not None:
+        # Every process leaves the generator where the longest response of all takes it.
+        for _ in range(max(map(len, rows)) - max(map(len, drawn), default=0)):
+            _uniform(generator, len(prompts))
+    batch = TokenBatch(prompt_ids, prompt_mask, *_padded(policy, rows))
+    responses, offsets = decode_with_offsets(policy.tokenizer, batch.response_ids, batch.response_mask)
+    return Rollout(batch, responses, offsets, truncated)
+
+
+def _draw(
+    policy: Policy,
+    prompt_ids: Tensor,
+    prompt_mask: Tensor,
+    mine: range,
+    max_new_tokens: int,
+    generator: torch.Generator | None,
+) -> list[list[int]]:
+    """The ids of the responses to the prompts `mine` of all B, end tokens included."""
+    mask = prompt_mask[mine.start : mine.stop]
+    width = int(mask.sum(dim=1).max())
+    begin = _encoder_decoder_steps if policy.is_encoder_decoder else _causal_steps
+    steps = begin(policy, prompt_ids[mine.start : mine.stop, :width], mask[:, :width])
+    next(steps)
     end = policy.tokenizer.eos_token_id
     columns: list[Tensor] = []
-    running = torch.ones(len(prompts), dtype=torch.bool, device=policy.device)
     masks: list[Tensor] = []
-    steps = draw(policy, prompt_ids, prompt_mask)
-    next(steps)
+    running = torch.ones(len(mine), dtype=torch.bool, device=policy.device)
     token = None
     for _ in range(max_new_tokens):
-        token = _choose(policy.mask_forbidden(steps.send(token)), generator)
+        uniform = None if generator is None else _uniform(generator, len(prompt_ids))[mine.start : mine.stop]
+        token = _choose(policy.mask_forbidden(steps.send(token)), uniform)
         token = torch.where(running, token, policy.tokenizer.pad_token_id)
         columns.append(token)
         masks.append(running)
         running = running & (token != end)
         if not running.any():
             break
-    policy.train(training)
-    batch = TokenBatch(prompt_ids, prompt_mask, torch.stack(columns, 1), torch.stack(masks, 1))
-    responses, offsets = decode_with_offsets(policy.tokenizer, batch.response_ids, batch.response_mask)
-    return Rollout(batch, responses, offsets, truncated)
+    ids, lengths = torch.stack(columns, 1).tolist(), torch.stack(masks, 1).sum(dim=1).tolist()
+    return [row[:length] for row, length in zip(ids, lengths, strict=True)]
 
 
-def _choose(logits: Tensor, generator: torch.Generator | None) -> Tensor:
-    """[B] ids from logits [B, V]: the likeliest, or by inverting the distribution function at one uniform per row.
+def _uniform(generator: torch.Generator, rows: int) -> Tensor:
+    """[B, 1] numbers from 0 to below 1, one per row of the whole batch, so that no row's depends on who draws it."""
+    return torch.rand((rows, 1), generator=generator, dtype=torch.float64, device=generator.device)
+
+
+def _choose(logits: Tensor, uniform: Tensor | None) -> Tensor:
+    """[B] ids from logits [B, V]: the likeliest, or by inverting the distribution function at `uniform` [B, 1].
 
     That takes B random numbers where `torch.multinomial` draws B x V, a fifth of a small policy's sampling time.
     """
-    if generator is None:
+    if uniform is None:
         return logits.argmax(-1)
     cumulative = logits.softmax(-1).cumsum(-1, dtype=torch.float64)
     total = cumulative[:, -1:]
-    uniform = torch.rand(total.shape, generator=generator, dtype=total.dtype, device=logits.device)
     # Strictly below the total, so that rounding never picks an id of probability 0 behind the last possible one.
     level = torch.minimum(uniform * total, torch.nextafter(total, torch.zeros_like(total)))
     return torch.searchsorted(cumulative, level, right=True).squeeze(1)

@@ -14,11 +14,13 @@ import torch
 from torch import Tensor
 
 from alarm.files import write_atomically
+from alarm.ppo import engine, processes
 from alarm.ppo.advantages import gae, whiten
 from alarm.ppo.batch import TokenBatch
 from alarm.ppo.experience import Experience, UpdateTotals
 from alarm.ppo.kl import AdaptiveKLController, log_ratio, response_kl
-from alarm.ppo.losses import explained_variance, masked_mean, masked_sum, policy_losses, signed_kl, value_losses
+from alarm.ppo.losses import explained_variance, masked_mean, masked_sum, policy_losses, value_losses
+from alarm.ppo.processes import global_mean, global_sum
 from alarm.settings import PPOSettings
 
 if TYPE_CHECKING:
@@ -39,6 +41,10 @@ class PPOTrainer:
 
     Everything random (the order of rows, the value head's dropout) comes from `seed`. With `skip_first_token` the first
     generated token takes no part, its reward included, as in the released code of arXiv:2403.06754.
+
+    Several processes (see `alarm.ppo.processes`) give `step` the same whole batch. Each passes its rows of every
+    mini-batch through the network; losses and gradients are those of the whole mini-batch, and so are all decisions.
+    The value head's dropout is drawn by each process for its rows: with it, numbers depend on the processes' number.
     """
 
     def __init__(self, policy: Policy, settings: PPOSettings, *, seed: int, skip_first_token: bool = False) -> None:
@@ -53,13 +59,16 @@ class PPOTrainer:
         self.kl_controller = AdaptiveKLController(
             settings.initial_kl_coef, target=settings.target_kl, horizon=settings.kl_horizon
         )
-        self.parameters = list(policy.trainable_parameters())
         head = list(policy.value_head.parameters())
-        trunk = [parameter for parameter in self.parameters if not any(parameter is other for other in head)]
+        trunk = [
+            parameter for parameter in policy.trainable_parameters() if not any(parameter is other for other in head)
+        ]
         value_rate = settings.learning_rate if settings.value_learning_rate is None else settings.value_learning_rate
         self.optimizer = torch.optim.Adam(
             [{"params": trunk, "lr": settings.learning_rate}, {"params": head, "lr": value_rate}], fused=True
         )
+        self.learner = engine.prepare(policy, self.optimizer)
+        self.parameters = list(policy.trainable_parameters())
 
     def step(self, batch: TokenBatch, rewards: Tensor) -> dict[str, float]:
         """Learn from one batch of responses that the policy, as it is now, has sampled.
@@ -139,14 +148,18 @@ class PPOTrainer:
         results = tuple(torch.zeros(batch.response_mask.shape, device=batch.response_mask.device) for _ in range(4))
         lengths = batch.prompt_mask.sum(dim=1) + batch.response_mask.sum(dim=1)
         self.policy.eval()
-        for index in lengths.argsort(stable=True).split(self.settings.mini_batch_size):
-            rows = index.sort().values
-            chunk = batch.rows(rows)
-            outputs = self.policy(chunk)
-            parts = (outputs.log_probs, outputs.values, outputs.entropy, self.policy.reference_log_probs(chunk))
-            for result, part in zip(results, parts, strict=True):
-                result[rows, : part.shape[1]] = part.float()
-        return results
+        with engine.unsharded(self.policy):
+            for index in lengths.argsort(stable=True).split(self.settings.mini_batch_size):
+                mine = processes.shard(len(index))
+                if not mine:
+                    continue
+                rows = index.sort().values[mine.start : mine.stop]
+                chunk = batch.rows(rows)
+                outputs = self.policy(chunk)
+                parts = (outputs.log_probs, outputs.values, outputs.entropy, self.policy.reference_log_probs(chunk))
+                for result, part in zip(results, parts, strict=True):
+                    result[rows, : part.shape[1]] = part.float()
+        return tuple(processes.global_sum(result) for result in results)
 
     def _update(self, experience: Experience) -> UpdateTotals:
         """Epochs over the batch in fresh orders, until the policy has moved too far."""
@@ -175,7 +188,8 @@ class PPOTrainer:
         if not any(learned):
             return
         limit = self.settings.max_grad_norm
-        norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, float("inf") if limit is None else limit))
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, float("inf") if limit is None else limit)
+        norm = float(engine.whole(norm))
         self._check("gradient norm", torch.tensor(norm), None, self._divergence_remedy())
         totals.grad_norms.append(norm)
         self.optimizer.step()
@@ -186,24 +200,31 @@ class PPOTrainer:
         count = int(part.mask.sum())
         if count == 0:
             return False
-        outputs = self.policy(part.batch, with_entropy=False)
+        part = part.shard()
+        outputs = self.learner(part.batch, with_entropy=False)
         losses, ratios, clipped = policy_losses(
             outputs.log_probs, part.log_probs, part.advantages, clip_range=settings.clip_range
         )
-        ratio = float(masked_mean(ratios.detach(), part.mask))
-        totals.approx_kl = float(signed_kl(outputs.log_probs.detach(), part.log_probs, part.mask))
+        ratio = float(global_mean(ratios.detach(), part.mask))
+        totals.approx_kl = float(global_mean(log_ratio(part.log_probs, outputs.log_probs.detach()), part.mask))
         if ratio > settings.max_ratio:
             totals.skipped += 1
             return False
         value_part = value_losses(outputs.values, part.values, part.returns, clip_range=settings.value_clip_range)
         policy_loss, value_loss = masked_sum(losses, part.mask), masked_sum(value_part, part.mask)
-        self._check("policy loss", policy_loss.detach(), None, self._divergence_remedy())
-        self._check("value loss", value_loss.detach(), None, self._divergence_remedy())
-        ((policy_loss + settings.value_weight * value_loss) / tokens).backward()
+        sums = {
+            "policy_loss": global_sum(policy_loss.detach()),
+            "value_loss": global_sum(value_loss.detach()),
+            "clip_fraction": global_sum((clipped & part.mask).sum()),
+        }
+        self._check("policy loss", sums["policy_loss"], None, self._divergence_remedy())
+        self._check("value loss", sums["value_loss"], None, self._divergence_remedy())
+        # The processes' gradients are averaged: times their number, that is the gradient of the sum of their losses.
+        loss = (policy_loss + settings.value_weight * value_loss) / tokens
+        (loss * processes.count()).backward()
         totals.tokens += count
-        totals.sums["policy_loss"] += policy_loss.item()
-        totals.sums["value_loss"] += value_loss.item()
-        totals.sums["clip_fraction"] += (clipped & part.mask).sum().item()
+        for name, value in sums.items():
+            totals.sums[name] += value.item()
         totals.sums["ratio_mean"] += ratio * count
         return True
 
@@ -214,7 +235,8 @@ class PPOTrainer:
         An adapter's dropout stays off: it would make the first ratio differ from 1.
         """
         device = self.parameters[0].device
-        seed = int(torch.randint(2**62, (), generator=self.generator))
+        # Another one for each process, since equal seeds would drop the same places of different rows.
+        seed = int(torch.randint(2**62, (), generator=self.generator)) + processes.index()
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.default_generator.manual_seed(seed)
             if device.type == "cuda":
@@ -230,16 +252,19 @@ class PPOTrainer:
     def save(self, directory: str | Path) -> None:
         """Write all that a resumed run needs to `directory`: trained weights, optimiser, KL coefficient, generator.
 
-        The file is complete or absent. Frozen weights are not in it; the policy is rebuilt as it was at first.
+        The file is complete or absent. Frozen weights are not in it; the policy is rebuilt as it was at first. Several
+        processes call this together and the main one writes; any number of them can load it.
         """
         state = {
             "settings": self._identity(),
             "iteration": self.iteration,
             "kl_coef": self.kl_controller.coefficient,
             "generator": self.generator.get_state(),
-            "optimizer": self.optimizer.state_dict(),
-            "parameters": [parameter.detach().cpu() for parameter in self.parameters],
+            "optimizer": engine.whole_state(self.optimizer),
+            "parameters": [engine.whole(parameter.detach()).cpu() for parameter in self.parameters],
         }
+        if not processes.is_main():
+            return
         buffer = io.BytesIO()
         torch.save(state, buffer)
         write_atomically(Path(directory) / STATE, buffer.getvalue())
@@ -267,8 +292,8 @@ class PPOTrainer:
             raise ValueError(f"{path} holds weights of another network; build the policy as for the saved run")
         with torch.no_grad():
             for parameter, value in zip(self.parameters, state["parameters"], strict=True):
-                parameter.copy_(value)
-        self.optimizer.load_state_dict(state["optimizer"])
+                parameter.copy_(engine.placed_like(parameter, value))
+        engine.load_state(self.optimizer, state["optimizer"])
         self.generator.set_state(state["generator"])
         self.kl_controller.coefficient = state["kl_coef"]
         self.iteration = state["iteration"]
