@@ -34,6 +34,10 @@ FRESH_MARK = ".fresh"
 logger = logging.getLogger(__name__)
 
 
+class MissingArtifactError(ValueError):
+    """An artifact was asked for that a store which must not build does not have."""
+
+
 class DamagedArtifactWarning(UserWarning):
     """A stored artifact does not match its manifest; it is moved aside and built again."""
 
@@ -70,13 +74,18 @@ class Store:
         root: the folder; None takes `default_root()`.
         fresh_token: names one invocation, the same in all its processes. With it, every artifact that another
             invocation built is built anew, once.
+        may_build: False for one who only reads what others have trained; `get` then raises `MissingArtifactError`
+            where it would build.
     Raises:
         ValueError: the folder cannot be written, said before any work is done.
     """
 
-    def __init__(self, root: Path | str | None = None, *, fresh_token: str | None = None) -> None:
+    def __init__(
+        self, root: Path | str | None = None, *, fresh_token: str | None = None, may_build: bool = True
+    ) -> None:
         self.root = (Path(root) if root is not None else default_root()).expanduser().absolute()
         self.fresh_token = fresh_token
+        self.may_build = may_build
         self._verified: set[Path] = set()
         try:
             self.root.mkdir(parents=True, exist_ok=True)
@@ -109,6 +118,7 @@ class Store:
                 processes that ask for one artifact, one builds and the others wait.
         Raises:
             ValueError: the inputs cannot be written as JSON, the builder wrote nothing, or the disk is full.
+            MissingArtifactError: it is not there, or damaged, and this store must not build.
         """
         path = self.path(kind, inputs)
         if path in self._verified:
@@ -116,6 +126,8 @@ class Store:
         if self.has(kind, inputs) and not _faults(path):
             self._verified.add(path)
             return path
+        if not self.may_build:
+            raise MissingArtifactError(f"the store {self.root} has no whole {kind} of these settings, data and code")
         with self._lock(path):
             self._ensure(kind, inputs, path, build)
         self._verified.add(path)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alarm.store import MANIFEST, DamagedArtifactWarning, Store, artifact_key, canonical_json
+from alarm.store import MANIFEST, DamagedArtifactWarning, MissingArtifactError, Store, artifact_key, canonical_json
 
 INPUTS = {"task": "wmt", "seed": 1, "settings": {"learning_rate": 1e-3}}
 
@@ -157,6 +157,18 @@ def _slow_get(root, queue):
 
     Store(root).get("sft", INPUTS, build)
     queue.put("done")
+
+
+def test_a_store_that_must_not_build_reads_what_is_there_and_names_what_is_not(tmp_path):
+    reader, builder = Store(tmp_path, may_build=False), Builder()
+    with pytest.raises(MissingArtifactError, match=rf"the store {tmp_path} has no whole sft of these settings"):
+        reader.get("sft", INPUTS, builder)
+    built = Store(tmp_path).get("sft", INPUTS, builder)
+    assert reader.get("sft", INPUTS, builder) == built and builder.calls == 1
+    (built / "model" / "weights.bin").write_text("x")
+    with pytest.raises(MissingArtifactError):
+        Store(tmp_path, may_build=False).get("sft", INPUTS, builder)
+    assert built.is_dir() and builder.calls == 1
 
 
 def test_two_processes_build_it_once(tmp_path):
