@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import types
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -106,25 +103,6 @@ def test_any_checker_takes_harpers_place():
 def test_an_unknown_checker_names_the_known_ones():
     with pytest.raises(UnknownNameError, match="Did you mean 'harper'"):
         GrammarScorer("harpr")
-
-
-@pytest.mark.parametrize("attribute", ["error_length", "errorLength"])
-def test_languagetool_of_either_generation(monkeypatch, attribute):
-    class Tool:
-        def __init__(self, language):
-            assert language == "en-US"
-
-        def check(self, text):
-            return [types.SimpleNamespace(offset=4, **{attribute: 3})]
-
-    monkeypatch.setitem(sys.modules, "language_tool_python", types.SimpleNamespace(LanguageTool=Tool))
-    assert only(GrammarScorer("languagetool"), "She eat bread.").spans == (Span(4, 7, -1.0),)
-
-
-def test_a_missing_languagetool_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "language_tool_python", None)
-    with pytest.raises(ValueError, match="pip install language_tool_python"):
-        only(GrammarScorer("languagetool"), "She eat bread.")
 
 
 def test_confidence_tells_english_from_german():

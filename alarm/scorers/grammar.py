@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from abc import ABC, abstractmethod
 from functools import cached_property
 from importlib.metadata import version
-from importlib.util import find_spec
 
 from alarm.registry import Registry
+from alarm.scorers import language_tool
 from alarm.scorers.base import Placement, Score, Span
 from alarm.scorers.text_scorer import TextScorer
 
@@ -52,38 +51,18 @@ class HarperChecker(GrammarChecker):
 
 
 class LanguageToolChecker(GrammarChecker):
-    """LanguageTool's default English rules, the paper's checker; needs Java and a local server."""
+    """LanguageTool's default English rules, the paper's checker; all checkers of a process share one local server."""
 
     @classmethod
     def require(cls) -> None:
-        missing = [] if shutil.which("java") else ["Java 17"]
-        missing += [] if find_spec("language_tool_python") else ["`pip install language_tool_python`"]
-        if missing:
-            raise ValueError(
-                f"the grammar checker 'languagetool' needs {' and '.join(missing)}; install it or use 'harper'"
-            )
-
-    @cached_property
-    def _tool(self):
-        try:
-            import language_tool_python
-        except ImportError:
-            self.require()
-            raise
-        return language_tool_python.LanguageTool("en-US")
+        language_tool.require()
 
     @property
     def version(self) -> str:
-        # The package decides which LanguageTool it downloads.
-        return f"language_tool_python {version('language_tool_python')}"
+        return language_tool.shared_server().version
 
     def find(self, text: str) -> list[tuple[int, int]]:
-        spans = []
-        for match in self._tool.check(text):
-            # Renamed from errorLength in release 3 without an alias.
-            length = match.error_length if hasattr(match, "error_length") else match.errorLength
-            spans.append((match.offset, match.offset + length))
-        return sorted(spans)
+        return list(language_tool.shared_server().find(text))
 
 
 CHECKERS: Registry[type[GrammarChecker]] = Registry("grammar checker")
