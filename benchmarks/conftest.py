@@ -19,6 +19,8 @@ os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(1 << 30))
 
 import pytest
 
+from alarm.experiment.choices import add_choices
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -45,20 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--seeds", default="1,2,3", help="comma-separated seeds (default: 1,2,3)")
     group.addoption("--device", default="cpu", help="cpu (default) or cuda")
     group.addoption("--data", default=None, help="folder with real data, for scale small")
-    group.addoption(
-        "--grammar-checker", default=None, help="harper or languagetool (default: the scale's, harper below paper)"
-    )
-    group.addoption(
-        "--holistic-model",
-        default=None,
-        help="ready-made holistic reward: ultrarm:NAME_OR_PATH, classifier:NAME_OR_PATH or comet:CHECKPOINT; "
-        "or trained (default: the scale's, trained below paper)",
-    )
-    group.addoption(
-        "--aspect-models",
-        default=None,
-        help="folder with Fine-Grained RLHF's fact_rm, rel_rm and comp_rm (default: trained on feedback)",
-    )
+    add_choices(group.addoption)
     group.addoption(
         "--judge", default=None, metavar="openai:MODEL", help="let a language model judge the finished runs"
     )

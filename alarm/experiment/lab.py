@@ -249,7 +249,7 @@ class Lab(PolicyLab):
 
     @cached_property
     def constants(self) -> dict[str, Constants]:
-        """z-constants of the holistic reward and of every per-response aspect: measured on SFT samples of the dev split,
+        """z-constants of the holistic reward and every per-response aspect: measured on SFT samples of the dev split,
         or, where the settings say so, the paper's own of the scores that it normalised."""
         own = paper_constants(self.preset)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from alarm.experiment.choices import chosen, with_choices
 from alarm.experiment.matrix import run_matrix, without_recipes
 from alarm.methods import load_method_file
 from alarm.presets import TASK_NAMES, preset
@@ -29,6 +29,8 @@ SWEPT_SOURCE = ("tiny", "wmt")
 
 class Session:
     """What one invocation works on. Creating it checks every option; nothing is trained or read before that.
+
+    `choices` are those of `alarm.experiment.choices`, by name.
 
     Raises:
         ValueError: an option names something unknown, missing or unusable; the message says what to do.
@@ -51,11 +53,9 @@ class Session:
         data: Path | None = None,
         store: Path | None = None,
         fresh: bool = False,
-        grammar_checker: str | None = None,
-        holistic_model: str | None = None,
-        aspect_models: Path | None = None,
         judge: JudgeRequest | None = None,
         token: str | None = None,
+        **choices: str,
     ) -> None:
         import baselines  # noqa: F401  registers the baselines
 
@@ -66,15 +66,7 @@ class Session:
         self.device = check_device(device)
         if grid_seeds is None:
             grid_seeds = GRID_SEEDS.get(scale, 0)
-        self._chosen = {
-            name: choice
-            for name, choice in (
-                ("grammar_checker", grammar_checker),
-                ("holistic_model", holistic_model),
-                ("aspect_models", None if aspect_models is None else str(aspect_models.resolve())),
-            )
-            if choice is not None
-        }
+        self._choices = choices
         specs = run_matrix(
             scale, tasks=tasks, methods=methods, aspects=aspects, recipes=recipes, seeds=seeds, grid_seeds=grid_seeds
         )
@@ -124,11 +116,9 @@ class Session:
             data=Path(option.data) if option.data else None,
             store=Path(option.store) if option.store else None,
             fresh=option.fresh,
-            grammar_checker=option.grammar_checker,
-            holistic_model=option.holistic_model,
-            aspect_models=Path(option.aspect_models) if option.aspect_models else None,
             judge=check_judge(option.judge, option.max_cost, (option.price_in, option.price_out)),
             token=worker_input["alarm_token"] if worker_input else None,
+            **chosen(option),
         )
 
     def lab(self, task: str):
@@ -181,7 +171,7 @@ class Session:
         from alarm.scorers.longformer import find_aspects
 
         settings = {task: self._preset(task).reward_models for task in self.tasks}
-        checker = settings["wmt"].grammar_checker if "wmt" in settings else self._chosen.get("grammar_checker")
+        checker = settings["wmt"].grammar_checker if "wmt" in settings else self._choices.get("grammar_checker")
         if checker is not None:
             check_grammar_checker(checker)
         if "long_form_qa" in settings and settings["long_form_qa"].aspect_models is not None:
@@ -214,10 +204,7 @@ class Session:
 
     def _preset(self, task: str) -> Preset:
         """The task's preset with the models and tools that were asked for instead of its own."""
-        settings, chosen = preset(self.scale, task), dict(self._chosen)
-        if chosen.get("holistic_model") == TRAINED:
-            chosen["holistic_model"] = None
-        return replace(settings, reward_models=replace(settings.reward_models, **chosen))
+        return with_choices(preset(self.scale, task), self._choices)
 
     def close(self) -> None:
         """Take this process off the progress line."""

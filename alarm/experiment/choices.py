@@ -1,0 +1,72 @@
+"""What a user may choose instead of a preset's own: models, tools and constants, by one set of options everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from alarm.scorers.external import TRAINED
+from alarm.settings import Preset
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An option, and the field of the preset that it replaces."""
+
+    concern: str
+    field: str
+    help: str
+
+    def value(self, given: str) -> str | None:
+        """What the field becomes; folders are named absolutely, since they end up in records."""
+        return str(Path(given).resolve()) if Path(given).is_dir() else given
+
+
+CHOICES = {
+    "policy": Choice("policy", "checkpoint", "policy to start from, a hub name or a folder (default: the scale's)"),
+    "policy_revision": Choice("policy", "revision", "revision of the policy and its tokenizer on the hub"),
+    "holistic_model": Choice(
+        "reward_models",
+        "holistic_model",
+        "ready-made holistic reward: ultrarm:NAME_OR_PATH, classifier:NAME_OR_PATH or comet:CHECKPOINT; "
+        f"or {TRAINED} (default: the scale's, {TRAINED} below paper)",
+    ),
+    "aspect_models": Choice(
+        "reward_models",
+        "aspect_models",
+        "folder with Fine-Grained RLHF's fact_rm, rel_rm and comp_rm (default: trained on feedback)",
+    ),
+    "grammar_checker": Choice(
+        "reward_models", "grammar_checker", "harper or languagetool (default: the scale's, harper below paper)"
+    ),
+    "constants": Choice(
+        "reward", "constants", "z-constants: measured (default), or paper, those of UltraRM-13B and the authors' policy"
+    ),
+}
+
+
+def add_choices(add: Callable[..., Any]) -> None:
+    """Add an option for every choice by `add`, which takes what argparse's `add_argument` takes."""
+    for name, choice in CHOICES.items():
+        add(f"--{name.replace('_', '-')}", default=None, help=choice.help)
+
+
+def chosen(options: Any) -> dict[str, str]:
+    """The choices among parsed options."""
+    return {name: getattr(options, name) for name in CHOICES if getattr(options, name) is not None}
+
+
+def with_choices(preset: Preset, choices: Mapping[str, str]) -> Preset:
+    """The preset with these choices in place of its own.
+
+    Raises:
+        KeyError: a choice of another name.
+    """
+    for name, given in choices.items():
+        choice = CHOICES[name]
+        value = None if given == TRAINED else choice.value(str(given))
+        concern = replace(getattr(preset, choice.concern), **{choice.field: value})
+        preset = replace(preset, **{choice.concern: concern})
+    return preset
