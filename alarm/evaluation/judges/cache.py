@@ -17,7 +17,9 @@ FILE = "answers.sqlite"
 SCHEMA = 1
 _TABLES = """
 CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT NOT NULL, asked TEXT DEFAULT CURRENT_TIMESTAMP);
-CREATE TABLE IF NOT EXISTS spending (id INTEGER PRIMARY KEY, invocation TEXT NOT NULL, usd REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS spending (
+    id INTEGER PRIMARY KEY, invocation TEXT NOT NULL, usd REAL NOT NULL, factor REAL NOT NULL DEFAULT 1
+);
 CREATE INDEX IF NOT EXISTS spending_of ON spending (invocation);
 """
 
@@ -89,32 +91,36 @@ class AnswerCache:
     # What an invocation has spent; `alarm.evaluation.judges.cost.Budget` says what this is for.
 
     def reserve(self, invocation: str, usd: float, *, cap: float) -> int | None:
-        """Set `usd` aside unless all that the invocation spent or set aside would exceed `cap`; returns its number."""
+        """Set `usd` aside unless all that the invocation spent or set aside would exceed `cap`; returns its number.
+
+        `usd` is raised by the largest factor by which the invocation's earlier amounts turned out too low.
+        """
+        select = "SELECT coalesce(sum(usd), 0), coalesce(max(factor), 1) FROM spending WHERE invocation = ?"
+        insert = "INSERT INTO spending (invocation, usd) VALUES (?, ?)"
         with self._lock:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
-                within = self._spent(invocation) + usd <= cap
-                insert = "INSERT INTO spending (invocation, usd) VALUES (?, ?)"
-                row = self._connection.execute(insert, (invocation, usd)).lastrowid if within else None
+                spent, factor = self._connection.execute(select, (invocation,)).fetchone()
+                within = spent + factor * usd <= cap
+                row = self._connection.execute(insert, (invocation, factor * usd)).lastrowid if within else None
                 self._connection.execute("COMMIT")
             except BaseException:
                 self._connection.execute("ROLLBACK")
                 raise
         return row
 
-    def settle(self, reservation: int, usd: float) -> None:
-        """Replace what was set aside by what was spent."""
+    def settle(self, reservation: int, usd: float, *, factor: float = 1.0) -> None:
+        """Replace what was set aside by what was spent, `factor` times what had been expected."""
         with self._lock:
-            self._connection.execute("UPDATE spending SET usd = ? WHERE id = ?", (usd, reservation))
+            self._connection.execute(
+                "UPDATE spending SET usd = ?, factor = ? WHERE id = ?", (usd, max(1.0, factor), reservation)
+            )
 
     def spent(self, invocation: str) -> float:
         """USD spent or set aside by an invocation, in all its processes."""
-        with self._lock:
-            return self._spent(invocation)
-
-    def _spent(self, invocation: str) -> float:
         select = "SELECT coalesce(sum(usd), 0) FROM spending WHERE invocation = ?"
-        return self._connection.execute(select, (invocation,)).fetchone()[0]
+        with self._lock:
+            return self._connection.execute(select, (invocation,)).fetchone()[0]
 
     def close(self) -> None:
         self._connection.close()

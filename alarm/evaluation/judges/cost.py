@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -119,8 +118,9 @@ class Budget:
     """Holds an invocation's spending below a cap, in all its threads and processes.
 
     What a question can cost at most is set aside before it is asked and replaced by its price once the server has
-    counted, so that questions in flight cannot pass the cap together. Should a server count more tokens than estimated,
-    later estimates grow by the largest such factor.
+    counted, so that questions in flight cannot pass the cap together. Should a server count more than estimated, later
+    estimates are raised by the largest such factor; only questions asked before its first count can cost more than was
+    set aside for them.
 
     Args:
         cache: whose file the invocation's processes share.
@@ -132,8 +132,6 @@ class Budget:
     def __init__(self, cache: AnswerCache, *, invocation: str, cap: float | None, prices: Prices | None) -> None:
         self._cache, self._invocation = cache, invocation
         self.cap, self.prices = cap, prices
-        self._factor = 1.0
-        self._lock = threading.Lock()
 
     @property
     def spent(self) -> float:
@@ -141,27 +139,33 @@ class Budget:
         return self._cache.spent(self._invocation)
 
     def reserve(self, input_tokens: int, output_tokens: int) -> int | None:
-        """Set aside what a question costs at most; returns the reservation, None where nothing costs anything.
+        """Set aside what a question costs at most; returns the reservation, None where prices are unknown.
 
         Raises:
             BudgetReachedError: it could pass the cap.
         """
         if self.prices is None:
             return None
-        usd = self._factor * self.prices.of(input_tokens, output_tokens)
         cap = math.inf if self.cap is None else self.cap
-        reservation = self._cache.reserve(self._invocation, usd, cap=cap)
+        reservation = self._cache.reserve(self._invocation, self.prices.of(input_tokens, output_tokens), cap=cap)
         if reservation is None:
             raise BudgetReachedError
         return reservation
 
     def settle(self, reservation: int | None, answer: Answer | None, *, estimated: tuple[int, int]) -> None:
-        """Replace a reservation by the price of an answer; without an answer nothing was spent."""
+        """Replace a reservation by the price of an answer; without an answer nothing was spent.
+
+        Args:
+            reservation: from `reserve`.
+            answer: whose tokens the server has counted; where it has not, the estimate stands.
+            estimated: tokens in and out that were set aside for it.
+        """
         if reservation is None:
             return
-        counted = answer is not None and answer.input_tokens is not None and answer.output_tokens is not None
-        tokens = (answer.input_tokens, answer.output_tokens) if counted else estimated if answer else (0, 0)
-        self._cache.settle(reservation, self.prices.of(*tokens))
-        with self._lock:
-            ratios = [seen / expected for seen, expected in zip(tokens, estimated, strict=True) if expected]
-            self._factor = max(self._factor, *ratios)
+        if answer is None:
+            self._cache.settle(reservation, 0.0)
+            return
+        expected = self.prices.of(*estimated)
+        counted = answer.input_tokens is not None and answer.output_tokens is not None
+        usd = self.prices.of(answer.input_tokens, answer.output_tokens) if counted else expected
+        self._cache.settle(reservation, usd, factor=usd / expected if expected else 1.0)
