@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +12,19 @@ from alarm.evaluation.win_rates import WinRate
 from alarm.records import (
     BestOfKRecord,
     Generation,
+    JudgeRecord,
     RewardModelRecord,
     RunRecord,
     SelectionRecord,
     SetupRecord,
+    generations_of,
+    read_record,
+    record_path,
     run_name,
     sft_generations_path,
     write_best_of_k,
     write_generations,
+    write_judge,
     write_record,
     write_reward_models,
     write_selection,
@@ -289,6 +295,72 @@ def study_record(source: str, scale: str = "tiny", pairs: int = 400, gold: bool 
         seconds=100.0,
         environment=ENVIRONMENT,
     )
+
+
+def write_distinct_responses(results: Path, task: str, methods, seeds, *, equal: int, scale: str = "tiny") -> None:
+    """Give every run responses of its own, but for the first `equal` prompts, on which all runs say the same."""
+    for method in methods:
+        for seed in seeds:
+            record = read_record(record_path(results, scale, task, method, seed))
+            rows = [
+                g if place < equal else replace(g, response=f"A dog of {method} runs {seed} miles from {g.id}.")
+                for place, g in enumerate(generations_of(record))
+            ]
+            write_record(results, record, rows)
+
+
+def judge_record(
+    results: Path, task: str, methods, seeds, *, judge: str = "openai:made-up", noise: float = 0.0, scale: str = "tiny"
+) -> JudgeRecord:
+    """A judge that follows gold, its choice overturned with a probability of `noise`; equal responses are ties.
+
+    Of every pair of runs, one verdict each is a tie by disagreement (the first place chosen in both orders), a refusal
+    in one order, and an answer that never came.
+    """
+    generator = np.random.default_rng(0)
+    records = {(m, s): read_record(record_path(results, scale, task, m, s)) for m in methods for s in seeds}
+    responses = {key: {g.id: g for g in generations_of(record)} for key, record in records.items()}
+    comparisons = []
+    for (row, column), seed in [(pair, seed) for pair in combinations(methods, 2) for seed in seeds]:
+        ours, theirs = responses[row, seed], responses[column, seed]
+        choices = []
+        for i in ours:
+            better = ours[i].scores["gold"] > theirs[i].scores["gold"]
+            better = not better if generator.random() < noise else better
+            equal = ours[i].response == theirs[i].response
+            choices.append(["equal", "equal"] if equal else ["first", "second"] if better else ["second", "first"])
+        choices[-3:] = ["first", "first"], ["refusal", "second"], ["first", "missing"]
+        verdicts = {("first", "second"): "win", ("second", "first"): "lose", ("first", "first"): "tie"}
+        verdicts |= {("equal", "equal"): "tie"}
+        comparisons.append(
+            {
+                "row": row,
+                "column": column,
+                "seed": seed,
+                "ids": list(ours),
+                "verdicts": [verdicts.get(tuple(pair), "invalid") for pair in choices],
+                "choices": choices,
+            }
+        )
+    facts = {
+        "items": len(comparisons[0]["ids"]),
+        "served_models": {"made-up-2026-01-01": 100},
+        "server": "http://localhost",
+        "prompt": {"name": task, "version": "v1", "sha256": "f" * 64},
+        "temperature": 0.0,
+        "responses": {m: {str(s): records[m, s].generations["sha256"] for s in seeds} for m in methods},
+    }
+    return JudgeRecord(task, scale, judge, facts, comparisons, "2026-01-03T00:00:00+00:00", ENVIRONMENT)
+
+
+def write_judged(results: Path, task: str, *, methods=tuple(EFFECTS)[:4], seeds=(1, 2, 3), noise: float = 0.1) -> None:
+    """Runs whose responses differ on all but ten prompts, and a judge's verdicts on all pairs of them."""
+    for method in methods:
+        for seed in seeds:
+            write_run(results, run(task, method, seed))
+    write_distinct_responses(results, task, methods, seeds, equal=10)
+    write_shared(results, task)
+    write_judge(results, judge_record(results, task, methods, seeds, noise=noise))
 
 
 def write_everything(results: Path, *, scale: str = "tiny", tasks=PAPER_TASK_NAMES, seeds=(1, 2, 3)) -> None:

@@ -21,8 +21,8 @@ class Agreement:
     """Cohen's kappa of two judges and the share of verdicts on which they agree, each with a 95 % interval."""
 
     kappa: float
-    """1 for full agreement, 0 for as much as their own shares of wins, ties and losses give by chance; NaN where both
-    judges say one and the same thing throughout."""
+    """1 for full agreement, 0 for as much as their own shares of ties and decisions give by chance; NaN where both
+    see nothing but ties."""
     kappa_low: float
     kappa_high: float
     share: float
@@ -40,6 +40,9 @@ class Agreement:
 def agreement(first: NDArray, second: NDArray, *, seed: int, resamples: int = RESAMPLES) -> Agreement:
     """Agreement of two judges over the same comparisons.
 
+    Each comparison counts from both sides, a win of one run being a loss of the other, since which of the two is named
+    first is arbitrary and would otherwise decide what counts as chance.
+
     The interval is a percentile bootstrap over prompts: all comparisons on one prompt are drawn together, as its
     responses stand in several of them.
 
@@ -52,7 +55,8 @@ def agreement(first: NDArray, second: NDArray, *, seed: int, resamples: int = RE
         Kappa and its interval as NaN where there is no variation; all but the counts as NaN without a common verdict.
     Raises:
         ValueError: the shapes differ, or an entry is none of these values.
-    Source: Cohen (1960); the values are those of `sklearn.metrics.cohen_kappa_score`, for all resamples at once.
+    Source: Cohen (1960); values are those of `sklearn.metrics.cohen_kappa_score` over both sides, for all resamples at
+        once.
     """
     a, b = (np.asarray(table, dtype=np.float64) for table in (first, second))
     if a.shape != b.shape or a.ndim != 2:
@@ -65,10 +69,11 @@ def agreement(first: NDArray, second: NDArray, *, seed: int, resamples: int = RE
     if not verdicts:
         return Agreement(*[math.nan] * 6, 0, left_out, math.nan)
     by_prompt = np.stack([[((a == x) & (b == y)).sum(axis=0) for y in VERDICTS] for x in VERDICTS])
+    by_prompt = by_prompt + by_prompt[::-1, ::-1]
     confusion = by_prompt.sum(axis=-1)
     drawn = np.einsum("xyp,rp->rxy", by_prompt, draws(a.shape[1], seed, resamples), optimize=True)
     drawn = drawn[drawn.sum(axis=(1, 2)) > 0]
-    opposed = 100 * (confusion[0, 2] + confusion[2, 0]) / verdicts
+    opposed = 100 * (confusion[0, 2] + confusion[2, 0]) / confusion.sum()
     return Agreement(
         float(kappa(confusion)),
         *_interval(kappa(drawn)),

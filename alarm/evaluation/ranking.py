@@ -108,7 +108,7 @@ def rank(
     strengths = bradley_terry(counts + ties)
     resampled = bradley_terry(_counts(names, tables, draws(prompts, seed, resamples)) + ties, start=strengths)
     values, samples = ELO * strengths[0], ELO * resampled
-    spread = seed_spread([_record(name, tables) for name in names])
+    spread = seed_spread(list(mean_outcomes(tables).values()))
 
     def difference(m: int, other: int | None) -> Estimate:
         base, drawn = (0.0, 0.0) if other is None else (values[:, other], samples[..., other])
@@ -127,6 +127,17 @@ def rank(
         )
         for place, m in enumerate(order, start=1)
     ]
+
+
+def mean_outcomes(outcomes: Outcomes) -> dict[str, NDArray]:
+    """Each method's mean outcome over its opponents [S, P], without the prompts on which a seed has no verdict."""
+    found = {}
+    for name in dict.fromkeys(name for pair in outcomes for name in pair):
+        own = [table if row == name else -table for (row, column), table in outcomes.items() if name in (row, column)]
+        known = ~np.isnan(own)
+        complete = known.any(axis=0).all(axis=0)
+        found[name] = np.nansum(own, axis=0)[:, complete] / known.sum(axis=0)[:, complete]
+    return found
 
 
 def _checked(outcomes: Outcomes) -> tuple[list[str], dict[tuple[str, str], NDArray]]:
@@ -155,15 +166,6 @@ def _counts(names: Sequence[str], tables: Outcomes, drawn: NDArray) -> NDArray:
 def _points(table: NDArray) -> NDArray:
     """1 for a win, half for a tie, 0 for a loss and where there is no verdict."""
     return np.where(np.isnan(table), 0.0, (np.nan_to_num(table) + 1) / 2)
-
-
-def _record(name: str, tables: Outcomes) -> NDArray:
-    """[S, P], a method's mean outcome over its opponents; prompts without any verdict are left out."""
-    own = [table if row == name else -table for (row, column), table in tables.items() if name in (row, column)]
-    known = ~np.isnan(own)
-    complete = known.any(axis=0).all(axis=0)
-    sums = np.nansum(own, axis=0)[:, complete]
-    return sums / known.sum(axis=0)[:, complete]
 
 
 def _beats(size: int, difference: Callable[[int, int], Estimate]) -> NDArray:

@@ -45,7 +45,7 @@ def compared_with_paper(task: str, scale: str, judge_label: str | None = None) -
         return ["The paper has no numbers for this task."]
     sentences = [f'"paper": arXiv:2403.06754, {paper.setting}; ours at scale `{scale}` is another, smaller experiment.']
     if judge_label:
-        sentences.append(f"The judge is {judge_label} here, {paper.judge} in the paper.")
+        sentences.append(f"The judge is {judge_label} here, {paper.judge} in the paper, {paper.judge_today}.")
     return sentences
 
 

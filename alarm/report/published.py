@@ -40,6 +40,7 @@ class PaperTask:
     figure_number: int
     setting: str
     judge: str = "gpt-3.5-turbo"
+    judge_today: str = "which its maker has retired or is about to, so that these verdicts cannot be asked for again"
 
 
 PAPER_TASKS = {

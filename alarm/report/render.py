@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from alarm.files import write_atomically
+from alarm.report.agreement_table import agreement_table
 from alarm.report.all_good_table import all_good_table
 from alarm.report.captions import origin, origin_of, period
 from alarm.report.curves_figure import curve_groups, curves_figure
@@ -17,12 +18,14 @@ from alarm.report.grid_table import grid_table
 from alarm.report.headline_table import headline_table
 from alarm.report.improvements import improvements_table
 from alarm.report.improvements_figure import improvements_figure
+from alarm.report.judge_table import judge_table
 from alarm.report.mean_tables import gold_table, means_table
 from alarm.report.meta_rounds_figure import meta_rounds_figure
 from alarm.report.meta_rounds_table import meta_rounds_table
 from alarm.report.overview import PAGE, overview
 from alarm.report.published import Published
 from alarm.report.published_study import PublishedStudy
+from alarm.report.ranking_table import ranking_table
 from alarm.report.recipe_figure import recipe_figure
 from alarm.report.recipe_table import recipe_table
 from alarm.report.runs import TaskRuns, read_runs
@@ -39,6 +42,8 @@ from alarm.report.throughput_table import throughput_table
 from alarm.report.win_tables import ablation_table, win_rate_table
 
 EXTENSIONS = {
+    "ranking": (ranking_table, "runs with a common seed"),
+    "agreement": (agreement_table, "runs with a common seed, or two judges"),
     "grid": (grid_table, "runs"),
     "all_good": (all_good_table, "gold quality by property"),
     "log_sigmoid": (gold_over_kl_table, "win rates over the SFT policy during training, and best-of-k"),
@@ -54,7 +59,7 @@ EXTENSION_FIGURES = {
     "meta_rounds": meta_rounds_figure,
 }
 """The same to the figure beside the table."""
-READING_ORDER = ("headline", "table", "gold_quality", *EXTENSIONS, "strength", "recipes", "figure")
+READING_ORDER = ("headline", "table", "judge", "gold_quality", *EXTENSIONS, "strength", "recipes", "figure")
 """How names of tables begin, in the order of the page; what is not here comes last."""
 
 
@@ -106,6 +111,9 @@ def assemble(results: Path | str, scale: str) -> ScaleReport:
         for runs in of_kind:
             wins, gold = win_rate_table(runs, published), gold_table(runs)
             made += [headline_table(runs, gold, wins), wins, means_table(runs, published), gold]
+            judged = judge_table(runs, published)
+            made += [judged] if judged else []
+            absent += [] if judged else [f"{runs.task}: verdicts of a language model"]
             extensions = {name: make(runs) for name, (make, _) in EXTENSIONS.items()}
             made += [table for table in extensions.values() if table]
             absent += [f"{runs.task}: {EXTENSIONS[name][1]}" for name, table in extensions.items() if not table]

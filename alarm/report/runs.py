@@ -165,7 +165,7 @@ class TaskRuns:
         """
         runs = list(runs)
         seeds = sorted(set.intersection(*(set(self.finished.get(run, {})) for run in runs)))
-        tables = [self._scores(run, seed, score) for run in runs for seed in seeds]
+        tables = [self.scores(run, seed, score) for run in runs for seed in seeds]
         common = set.intersection(*map(set, tables)) if tables else set()
         ids = tuple(i for i in sorted(common) if all(np.isfinite(table[i]) for table in tables))
         values = np.array([[table[i] for i in ids] for table in tables], dtype=np.float64)
@@ -174,7 +174,7 @@ class TaskRuns:
 
     def means(self, run: str, score: str) -> list[float]:
         """Per finished seed, the mean score over the prompts on which it is defined."""
-        values = [list(self._scores(run, seed, score).values()) for seed in sorted(self.finished.get(run, {}))]
+        values = [list(self.scores(run, seed, score).values()) for seed in sorted(self.finished.get(run, {}))]
         return [float(np.nanmean(scores)) for scores in values if np.isfinite(scores).any()]
 
     def seed_spread(self, score: str) -> SeedSpread | None:
@@ -199,7 +199,8 @@ class TaskRuns:
         """The SFT policy's score of each prompt, empty where its responses are not on record."""
         return {g.id: _score(g, score) for g in (self.sft or {}).values() if _has(g, score)}
 
-    def _scores(self, run: str, seed: int, score: str) -> dict[str, float]:
+    def scores(self, run: str, seed: int, score: str) -> dict[str, float]:
+        """A finished run's score of each test prompt that has it."""
         generations = self.generations(run, seed).values()
         return {g.id: _score(g, score) for g in generations if _has(g, score)}
 
