@@ -34,7 +34,8 @@ class PolicySettings:
     """The policy network: a checkpoint by name or path, or a from-scratch architecture when `checkpoint` is None."""
 
     checkpoint: str | None = None
-    revision: str | None = None  # of the checkpoint and its tokenizer on the hub; None: the newest
+    revision: str | None = None  # of the checkpoint on the hub; None: the newest
+    tokenizer_revision: str | None = None  # of its tokenizer; None: the same
     architecture: str = "seq2seq"  # "seq2seq" (T5) or "causal" (GPT-2) when built from scratch
     vocabulary_size: int = 768  # pieces
     hidden_size: int = 64
@@ -52,7 +53,7 @@ class PolicySettings:
 class SFTSettings:
     """Supervised fine-tuning of the initial policy."""
 
-    steps: int = 400
+    steps: int = 400  # 0: a checkpoint is taken as it is
     batch_size: int = 64
     learning_rate: float = 2e-3
     warmup_share: float = 0.1
@@ -68,6 +69,7 @@ class RewardModelSettings:
 
     holistic_model: str | None = None  # a ready-made holistic reward, e.g. "ultrarm:NAME"; None: trained on comparisons
     aspect_models: str | None = None  # folder with ready-made aspect models of long-form QA; None: trained on feedback
+    sentence_splitter: str = "rules"  # of factuality and relevance, or "spacy", the paper's
     comparison_prompts: int = 800  # prompts whose responses are compared
     responses_per_prompt: int = 4  # samples of the SFT policy compared with each other
     grammar_checker: str = "harper"  # or "languagetool", the paper's

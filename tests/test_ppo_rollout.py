@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from alarm.ppo import rollout as rollout_module
 from alarm.ppo.batch import TokenBatch
 from alarm.ppo.policy import Policy
-from alarm.ppo.rollout import Rollout, _choose, encode_prompts, rollout
+from alarm.ppo.prompts import encode_prompts
+from alarm.ppo.rollout import Rollout, _choose, rollout
 from alarm.ppo.tokenizer import train_tokenizer
 from alarm.settings import PolicySettings
 from tests import tiny_models

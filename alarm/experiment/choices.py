@@ -19,14 +19,24 @@ class Choice:
     field: str
     help: str
 
-    def value(self, given: str) -> str | None:
-        """What the field becomes; folders are named absolutely, since they end up in records."""
-        return str(Path(given).resolve()) if Path(given).is_dir() else given
+    def value(self, given: str) -> str | int:
+        """What the field becomes; folders are named absolutely, since they end up in records.
+
+        Raises:
+            ValueError: something else than a whole number from 0 for a field that counts.
+        """
+        if self.field != "steps":
+            return str(Path(given).resolve()) if Path(given).is_dir() else given
+        if not given.isdecimal():
+            raise ValueError(f"--sft-steps takes a whole number from 0, got {given!r}")
+        return int(given)
 
 
 CHOICES = {
     "policy": Choice("policy", "checkpoint", "policy to start from, a hub name or a folder (default: the scale's)"),
-    "policy_revision": Choice("policy", "revision", "revision of the policy and its tokenizer on the hub"),
+    "policy_revision": Choice("policy", "revision", "revision of the policy on the hub (default: the newest)"),
+    "tokenizer_revision": Choice("policy", "tokenizer_revision", "revision of its tokenizer (default: the same)"),
+    "sft_steps": Choice("sft", "steps", "steps of supervised fine-tuning; 0 takes --policy as it is"),
     "holistic_model": Choice(
         "reward_models",
         "holistic_model",
@@ -40,6 +50,11 @@ CHOICES = {
     ),
     "grammar_checker": Choice(
         "reward_models", "grammar_checker", "harper or languagetool (default: the scale's, harper below paper)"
+    ),
+    "sentence_splitter": Choice(
+        "reward_models",
+        "sentence_splitter",
+        "of factuality and relevance: rules or spacy (default: the scale's, rules below paper)",
     ),
     "constants": Choice(
         "reward", "constants", "z-constants: measured (default), or paper, those of UltraRM-13B and the authors' policy"

@@ -14,7 +14,7 @@ POLICY_CODE = (
     "text/offsets.py",
     *(
         f"ppo/{name}.py"
-        for name in ("batch", "engine", "networks", "policy", "processes", "rollout", "sft", "tokenizer")
+        for name in ("batch", "engine", "networks", "policy", "processes", "prompts", "rollout", "sft", "tokenizer")
     ),
     "experiment/generation.py",
     "experiment/initial_policy.py",
@@ -22,6 +22,7 @@ POLICY_CODE = (
 )
 REWARD_CODE = (
     *POLICY_CODE,
+    "text/splitters.py",
     "text/splitting.py",
     "scorers",
     "reward_modeling",

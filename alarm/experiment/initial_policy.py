@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from alarm.experiment.generation import generate
 from alarm.files import write_json
@@ -30,7 +30,34 @@ def build_initial_policy(lab: Lab, directory: Path) -> None:
         # All weights are tuned; PPO then adapts them by LoRA if the settings say so.
         whole = replace(preset.policy, lora_rank=0, tuned="all", dtype="float32")
         policy = Policy.load(preset.policy.checkpoint, whole, device=lab.device)
-    losses = train_sft(
+    losses = _fine_tune(lab, policy, prompts, references)
+    policy.model.save_pretrained(directory / "policy")
+    policy.tokenizer.save_pretrained(directory / "policy")
+    dev = task.split("dev")[: preset.evaluation.dev_examples]
+    report: dict[str, Any] = {"steps": len(losses)}
+    if losses:
+        report |= {"first_loss": losses[0], "last_loss": sum(losses[-20:]) / len(losses[-20:])}
+    report["parameters"] = sum(parameter.numel() for parameter in policy.model.parameters())
+    report["dev_examples"] = len(dev)
+    for decoding, count in (("greedy", 0), ("sampled", 1)):
+        responses = [sample.response for sample in generate(policy, dev, preset, count=count)]
+        gold = task.gold(dev, responses)
+        report[f"dev_gold_{decoding}"] = sum(gold) / len(gold)
+    write_json(directory / "report.json", report)
+
+
+def _fine_tune(lab: Lab, policy: Policy, prompts: list[str], references: list[str]) -> list[float]:
+    """Losses of the fine-tuning; none where the settings take a checkpoint as it is, by 0 steps.
+
+    Raises:
+        ValueError: 0 steps of a policy built from scratch.
+    """
+    preset = lab.preset
+    if preset.sft.steps == 0:
+        if preset.policy.checkpoint is None:
+            raise ValueError("a policy built from scratch must be fine-tuned; set sft.steps above 0")
+        return []
+    return train_sft(
         policy,
         prompts,
         references,
@@ -39,17 +66,6 @@ def build_initial_policy(lab: Lab, directory: Path) -> None:
         max_new_tokens=preset.ppo.max_new_tokens,
         on_step=lambda step, total, loss: lab.progress.step(step, total, loss=loss),
     )
-    policy.model.save_pretrained(directory / "policy")
-    policy.tokenizer.save_pretrained(directory / "policy")
-    dev = task.split("dev")[: preset.evaluation.dev_examples]
-    report = {"steps": len(losses), "first_loss": losses[0], "last_loss": sum(losses[-20:]) / len(losses[-20:])}
-    report["parameters"] = sum(parameter.numel() for parameter in policy.model.parameters())
-    report["dev_examples"] = len(dev)
-    for decoding, count in (("greedy", 0), ("sampled", 1)):
-        responses = [sample.response for sample in generate(policy, dev, preset, count=count)]
-        gold = task.gold(dev, responses)
-        report[f"dev_gold_{decoding}"] = sum(gold) / len(gold)
-    write_json(directory / "report.json", report)
 
 
 def _from_scratch(lab: Lab, directory: Path, texts: list[str]) -> Policy:

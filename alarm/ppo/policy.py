@@ -211,13 +211,15 @@ class Policy(nn.Module):
                 f"{settings.dtype} weights round small updates away; train them in float32, or set lora_rank to train "
                 "an adapter in float32 on top of them"
             )
-        config = AutoConfig.from_pretrained(checkpoint)
+        # A folder has no revisions: it is what was trained from the checkpoint that the settings name.
+        of_hub = {} if Path(checkpoint).is_dir() else {"revision": settings.revision}
+        config = AutoConfig.from_pretrained(checkpoint, **of_hub)
         if config.model_type in T5_FAMILY and settings.dtype == "float16":
             raise ValueError(
                 f"{config.model_type} overflows in float16 (it was trained in bfloat16); use bfloat16 or float32"
             )
         auto = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-        model = auto.from_pretrained(checkpoint, dtype=DTYPES[settings.dtype])
+        model = auto.from_pretrained(checkpoint, dtype=DTYPES[settings.dtype], **of_hub)
         if settings.tuned not in TUNED or (settings.tuned != "all" and settings.lora_rank):
             raise ValueError(
                 f"tuned must be {' or '.join(TUNED)}, and 'all' with an adapter, got {settings.tuned!r} with lora_rank "
@@ -226,9 +228,10 @@ class Policy(nn.Module):
         lora = settings.lora_rank > 0
         if lora:
             model = add_lora(model, settings, seed)
+        of_tokenizer = of_hub and {"revision": settings.tokenizer_revision or settings.revision}
         policy = cls(
             model,
-            AutoTokenizer.from_pretrained(checkpoint),
+            AutoTokenizer.from_pretrained(checkpoint, **of_tokenizer),
             seed=seed,
             value_dropout=value_dropout,
             lora=lora,

@@ -11,6 +11,7 @@ from torch import Tensor
 from alarm.ppo import engine, processes
 from alarm.ppo.batch import TokenBatch
 from alarm.ppo.policy import Policy, encode_distinct, left_padded, positions
+from alarm.ppo.prompts import encode_prompts, padded
 from alarm.text.offsets import decode_with_offsets
 
 
@@ -31,32 +32,6 @@ class Rollout:
     def lengths(self) -> Tensor:
         """[B] generated tokens, the end token included."""
         return self.batch.response_mask.sum(dim=1)
-
-
-def encode_prompts(policy: Policy, prompts: Sequence[str], *, max_tokens: int) -> tuple[Tensor, Tensor, int]:
-    """Prompt ids [B, S] and boolean mask, right-padded, and how many prompts were cut at their end.
-
-    A prompt that the tokenizer closes with an end token keeps it when cut. A prompt without any token becomes the end
-    token, since a causal model needs one to begin with.
-    """
-    if not prompts:
-        raise ValueError("there are no prompts; give at least one")
-    end = policy.tokenizer.eos_token_id
-    rows = [row or [end] for row in policy.tokenizer(list(prompts)).input_ids]
-    truncated = sum(len(row) > max_tokens for row in rows)
-    rows = [
-        row if len(row) <= max_tokens else [*row[: max_tokens - 1], end] if row[-1] == end else row[:max_tokens]
-        for row in rows
-    ]
-    return *_padded(policy, rows), truncated
-
-
-def _padded(policy: Policy, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-    """Ids [N, T], padded on the right, and boolean mask of rows of different lengths."""
-    width = max(map(len, rows))
-    ids = torch.tensor([[*row, *[policy.tokenizer.pad_token_id] * (width - len(row))] for row in rows])
-    mask = torch.arange(width) < torch.tensor([len(row) for row in rows]).unsqueeze(1)
-    return ids.to(policy.device), mask.to(policy.device)
 
 
 @torch.no_grad()
@@ -88,7 +63,7 @@ def rollout(
         # Every process leaves the generator where the longest response of all takes it.
         for _ in range(max(map(len, rows)) - max(map(len, drawn), default=0)):
             _uniform(generator, len(prompts))
-    batch = TokenBatch(prompt_ids, prompt_mask, *_padded(policy, rows))
+    batch = TokenBatch(prompt_ids, prompt_mask, *padded(policy, rows))
     responses, offsets = decode_with_offsets(policy.tokenizer, batch.response_ids, batch.response_mask)
     return Rollout(batch, responses, offsets, truncated)
 

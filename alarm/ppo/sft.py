@@ -12,7 +12,7 @@ from torch import Tensor
 from alarm.ppo.batch import TokenBatch
 from alarm.ppo.networks import set_dropout
 from alarm.ppo.policy import Policy
-from alarm.ppo.rollout import encode_prompts
+from alarm.ppo.prompts import encode_prompts
 from alarm.settings import SFTSettings
 
 MAX_GRAD_NORM = 1.0
@@ -33,15 +33,15 @@ def train_sft(
 ) -> list[float]:
     """Maximise the mean log-probability per token of the responses, end token included.
 
-    AdamW with linear warm-up and cosine decay, on every weight of the model that is trainable. Warns if prompts or
-    responses had to be cut. torch's own random state is left as it was.
+    AdamW with linear warm-up and cosine or linear decay, on every weight of the model that is trainable. Warns if
+    prompts or responses had to be cut. torch's own random state is left as it was.
 
     Returns:
         The loss of every step, in nats per token.
     Raises:
         ValueError: no examples, or a loss that is not finite.
     """
-    from transformers import get_cosine_schedule_with_warmup
+    from transformers import get_scheduler
 
     if not prompts or len(prompts) != len(responses):
         raise ValueError(
@@ -59,7 +59,7 @@ def train_sft(
     parameters = [parameter for parameter in policy.model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
     warmup = int(settings.warmup_share * settings.steps)
-    schedule = get_cosine_schedule_with_warmup(optimizer, warmup, settings.steps)
+    schedule = get_scheduler(settings.schedule, optimizer, warmup, settings.steps)
     generator = torch.Generator().manual_seed(settings.seed)
     losses = []
     set_dropout(policy.model, settings.dropout, adapters=False)
