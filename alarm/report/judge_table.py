@@ -89,8 +89,8 @@ def outdated(runs: TaskRuns) -> list[str]:
         old = sum(not is_current(runs, record, row) for row in record.comparisons)
         if old:
             found.append(
-                f"{judge_title(record)}: {old} of {len(record.comparisons)} comparisons are of responses made anew since "
-                "(judge them again) or on other hardware"
+                f"{judge_title(record)}: {old} of {len(record.comparisons)} comparisons are of responses made anew "
+                "since (judge them again) or on other hardware"
             )
     return found
 
