@@ -21,6 +21,7 @@ PACKAGES = (
     "peft",
     "datasets",
     "sacrebleu",
+    "openai",
     "harper-py",
     "lingua-language-detector",
     "textstat",

@@ -165,6 +165,12 @@ def test_what_cannot_meet_is_refused(results, options, problem):
         find_matches(the_runs(results), no_task, **options)
 
 
+def test_runs_without_a_prompt_in_common_cannot_meet(results):
+    write_record(results, run("wmt", "alarm", 1), [replace(row, id=f"x{row.id}") for row in answers("alarm", 1)])
+    with pytest.raises(ValueError, match="runs of wmt on record have no test prompt in common"):
+        find_matches(the_runs(results), no_task)
+
+
 def test_runs_of_two_kinds_of_hardware_are_not_mixed(results):
     record = run("wmt", "alarm", 3)
     write_record(results, replace(record, environment={**record.environment, "device": "cuda"}), answers("alarm", 3))
@@ -308,11 +314,22 @@ def test_questions_that_stay_unanswered_are_counted_and_the_command_fails(judge,
         assert status == 2
         assert facts["without_choice"]["missing"] == 8
         assert facts["verdicts"]["invalid"] == 4
-        assert "8 of 40 questions on wmt got no answer (most often: HTTP 500: scripted)" in err
+        assert "8 questions on wmt got no answer (most often: HTTP 500: scripted)" in err
         assert "run the same command again" in err
         broken = False
         assert judge(server, "--seeds", "1", "--baseline", "sft")[0] == 0
     assert the_record(results).facts["without_choice"]["missing"] == 0
+
+
+def test_a_record_of_nothing_but_missing_answers_is_one_all_the_same(judge, results):
+    """Fewer questions than it takes to give a server up."""
+    with serving(lambda request: problem(500)) as server:
+        options = ("--method", "alarm", "--baseline", "sft", "--seeds", "1", "--max-items", "2", "--retries", "0")
+        status, _, err = judge(server, *options)
+    record = the_record(results)
+    assert (status, len(server.seen.requests)) == (2, 2)
+    assert "2 questions on wmt got no answer" in err
+    assert record.comparisons[0]["verdicts"] == ["tie", "invalid"]
 
 
 def test_a_refused_key_writes_nothing_and_is_not_repeated(judge, results):

@@ -118,7 +118,10 @@ def find_matches(
         raise ValueError(f"--max-items must be at least 1, got {max_items}")
     meetings = _meetings(runs, methods, baselines, seeds)
     responses = {(name, seed): _responses(runs, name, seed) for row, column, seed in meetings for name in (row, column)}
-    ids = draw_items(set.intersection(*map(set, responses.values())), max_items)
+    common = set.intersection(*map(set, responses.values()))
+    if not common:
+        raise ValueError(f"the runs of {runs.task} on record have no test prompt in common; run the older ones again")
+    ids = draw_items(common, max_items)
     examples = find_examples(runs, task, ids)
     return [
         Match(
@@ -173,15 +176,16 @@ def judge_matches(judge: OpenAIJudge, matches: Sequence[Match], runs: TaskRuns, 
     pairs = [pair for match in matches for pair in match.pairs]
     try:
         judge.collect(pairs)
-    finally:
-        unanswered, reason = judge.missing(pairs)
-        facts = judge.facts(pairs)
-        if sum(facts["answers"].values()) or not facts["questions"]:
-            path = write_judge(results, judge_record(judge, matches, runs))
+    except BaseException:  # Ctrl-C too: whatever ends it, the record says what is answered and what is missing
+        if judge.missing(pairs)[0] < judge.estimate(pairs).questions:
+            write_judge(results, judge_record(judge, matches, runs))
+        raise
+    path = write_judge(results, judge_record(judge, matches, runs))
+    unanswered, reason = judge.missing(pairs)
     if unanswered:
         raise JudgeStoppedError(
-            f"{unanswered} of {facts['questions']} questions on {runs.task} got no answer (most often: {reason}); "
-            f"their pairs are invalid in {path}: run the same command again, which asks only what is not answered yet"
+            f"{unanswered} questions on {runs.task} got no answer (most often: {reason}); their pairs are invalid in "
+            f"{path}: run the same command again, which asks only what is not answered yet"
         )
     return path
 
