@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from alarm.settings import (
+    AspectTrainingSettings,
     DataSettings,
     EvaluationSettings,
     PolicySettings,
@@ -54,7 +55,19 @@ LONG_FORM_QA = Preset(
         schedule="linear",
         dropout=0.1,
     ),
-    reward_models=RewardModelSettings(holistic_model=ULTRA_RM, grammar_checker="languagetool"),
+    reward_models=RewardModelSettings(
+        holistic_model=ULTRA_RM, grammar_checker="languagetool", sentence_splitter="spacy"
+    ),
+    aspect_training=AspectTrainingSettings(
+        checkpoint="allenai/longformer-base-4096",
+        max_tokens=2048,
+        unit_steps=8027,
+        unit_responses=24,
+        unit_learning_rate=5e-6,
+        pair_steps=6000,
+        pairs=24,
+        pair_learning_rate=5e-5,
+    ),
     references=ReferenceSettings(pool=16),
     reward=RewardSettings(holistic_weight=5.0, threshold=0.6),
     ppo=PPOSettings(
@@ -128,6 +141,7 @@ _SOURCES = {
     "reward_models.holistic_model": _PAPER,
     "reward_models.aspect_models": "[ours] none: name a folder with --aspect-models, or models are trained on feedback",
     "reward_models.grammar_checker": "[paper] section 4.2",
+    "reward_models.sentence_splitter": "[code], [fgrlhf] spaCy's en_core_web_sm; without it --sentence-splitter rules",
     "reward_models.*": "[ours] of models trained on comparisons; unused beside a ready-made holistic model",
     "recipes.rounds": "[ours] diagnostics of the reward model four times a run",
     "recipes.round_*": "[ours] size of these diagnostics",
@@ -162,6 +176,9 @@ _OF_TASK = {
         "data.*": "[ours] decides nothing: QA-Feedback has splits of its own",
         "sft.*": "[fgrlhf] train_sft.sh: 10 epochs of 1,000 examples in batches of 4, else the Trainer's defaults",
         "sft.seed": "[ours]",
+        "aspect_training.checkpoint": "[fgrlhf] train_fact_rm.sh, train_rel_rm.sh, train_comp_rm.sh",
+        "aspect_training.unit_steps": "[fgrlhf] 50 epochs of 3,853 records by 24; the best epoch is not sought",
+        "aspect_training.*": "[fgrlhf] the same scripts",
         "sft.dropout": "[fgrlhf] the checkpoint's own",
         "ppo.train_prompts": "[code] the whole training set",
         "ppo.iterations": "[paper], [code] two passes over 3,853 prompts in batches of 8",
@@ -169,6 +186,7 @@ _OF_TASK = {
     "wmt": {
         "sft.*": "[code] train_sft.py: 5 epochs of 63,000 pairs in batches of 32 x 2",
         "sft.schedule": "[code]",
+        "aspect_training.*": "[ours] decides nothing: this task's aspects are tools",
         "sft.dropout": "[code] the checkpoint's own",
         "ppo.train_prompts": "[ours] where the authors draw 1,600 of 63,000: SFT samples exist for all of these",
         "ppo.iterations": "[paper], [code]",

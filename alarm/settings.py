@@ -83,6 +83,20 @@ class RewardModelSettings:
 
 
 @dataclass(frozen=True)
+class AspectTrainingSettings:
+    """How aspect models are trained on feedback where they do not start from the policy as the holistic model does."""
+
+    checkpoint: str | None = None  # weights and tokenizer to start from; None: the SFT policy, trained as it
+    max_tokens: int = 2048  # of prompt and response together
+    unit_steps: int = 8000  # of factuality and relevance
+    unit_responses: int = 24  # per step
+    unit_learning_rate: float = 5e-6
+    pair_steps: int = 6000  # of completeness
+    pairs: int = 24  # per step
+    pair_learning_rate: float = 5e-5
+
+
+@dataclass(frozen=True)
 class RecipeSettings:
     """How reward models are denoised, regularised and adapted. [rlhf2] is arXiv:2401.06080."""
 
@@ -189,6 +203,7 @@ class Preset:
     policy: PolicySettings = field(default_factory=PolicySettings)
     sft: SFTSettings = field(default_factory=SFTSettings)
     reward_models: RewardModelSettings = field(default_factory=RewardModelSettings)
+    aspect_training: AspectTrainingSettings = field(default_factory=AspectTrainingSettings)
     recipes: RecipeSettings = field(default_factory=RecipeSettings)
     references: ReferenceSettings = field(default_factory=ReferenceSettings)
     reward: RewardSettings = field(default_factory=RewardSettings)

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from alarm.commands import judge, listing, report, show, tables
+from alarm.commands import compare, judge, listing, lm_harness, report, show, tables, train_reward_models
 
 COMMANDS: dict[str, ModuleType] = {
+    "compare": compare,
     "judge": judge,
     "list": listing,
+    "lm-eval": lm_harness,
     "report": report,
     "show": show,
     "tables": tables,
+    "train-reward-models": train_reward_models,
 }

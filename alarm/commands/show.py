@@ -11,14 +11,18 @@ HELP = "an experiment's configuration with sources, its downloads and memory, an
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from alarm.experiment.choices import add_choices
+
     parser.add_argument("--scale", default="tiny", help="tiny (default), small or paper")
     parser.add_argument("--task", action="append", default=[], help="task; may be repeated (default: all)")
     parser.add_argument("--data", type=Path, default=None, help="folder with real data")
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
+    add_choices(parser.add_argument)
     parser.add_argument("--check", action="store_true", help="only say what is missing; fail if anything is")
 
 
 def run(options: argparse.Namespace) -> None:
+    from alarm.experiment.choices import chosen, with_choices
     from alarm.experiment.requirements import missing
     from alarm.presets import TASK_NAMES, has_preset, preset
 
@@ -26,7 +30,7 @@ def run(options: argparse.Namespace) -> None:
     tasks = options.task or [name for name in TASK_NAMES if has_preset(options.scale, name)]
     problems = []
     for task in tasks:
-        settings = preset(options.scale, task)
+        settings = with_choices(preset(options.scale, task), chosen(options))
         if not options.check:
             print(describe(settings, options.data))
         lacking = list(missing(settings, data=options.data, device=options.device))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,6 +22,7 @@ from alarm.reward_modeling.comparisons import Comparison
 from alarm.reward_modeling.recipes import RECIPES
 from alarm.scorers.base import Scorer
 from alarm.scorers.external import check_recipe, holistic_version, load_holistic, needs_references
+from alarm.scorers.forms import FORMS
 from alarm.settings import RewardModelSettings
 
 if TYPE_CHECKING:
@@ -124,8 +125,6 @@ class Lab(PolicyLab):
         def build(path: Path) -> None:
             self.progress.start(f"{self.task_name} {kind} model" + (f", {recipe}" if recipe != "plain" else ""))
             common = {
-                "checkpoint": self.policy_directory,
-                "tokenizer": self.tokenizer,
                 "settings": self.preset.reward_models,
                 "max_tokens": self.preset.ppo.max_prompt_tokens,
                 "device": self.device,
@@ -140,15 +139,41 @@ class Lab(PolicyLab):
                     held_out=self.preferences[1],
                     strength=strength,
                     recipes=self.preset.recipes,
-                    **common,
+                    **(common | self._policy_start()),
                 ).to_dict()
             else:
-                report = self.train_aspect(kind, path, **common)
+                report = self.train_aspect(kind, path, **(common | self._aspect_start(kind)))
             write_json(path / "report.json", report)
 
         from alarm.reward_modeling.recipe_training import train_recipe
 
         return self.artifact("reward_model", REWARD_CODE, inputs, build)
+
+    def _policy_start(self) -> dict[str, Any]:
+        return {"checkpoint": self.policy_directory, "tokenizer": self.tokenizer}
+
+    def _aspect_start(self, kind: str) -> dict[str, Any]:
+        """Where the training of an aspect model starts, and how it goes where that is not the SFT policy."""
+        from transformers import AutoTokenizer
+
+        training = self.preset.aspect_training
+        if training.checkpoint is None:
+            return self._policy_start()
+        of_units = {"steps": training.unit_steps, "learning_rate": training.unit_learning_rate}
+        # A step of unit models has half as many responses as it would have pairs.
+        of_units["batch_size"] = 2 * training.unit_responses
+        of_pairs = {
+            "steps": training.pair_steps,
+            "learning_rate": training.pair_learning_rate,
+            "batch_size": training.pairs,
+        }
+        chosen = of_units if FORMS[kind].labels else of_pairs
+        return {
+            "checkpoint": training.checkpoint,
+            "tokenizer": AutoTokenizer.from_pretrained(training.checkpoint),
+            "settings": replace(self.preset.reward_models, **chosen),
+            "max_tokens": training.max_tokens,
+        }
 
     def untrained_reader(self, seed: int) -> Reader:
         """A holistic model before training: the SFT policy's weights below a new head."""
@@ -346,7 +371,7 @@ class Lab(PolicyLab):
 
     def _reward_inputs(self) -> dict[str, Any]:
         """What the reward models and all that they judge depend on."""
-        return self.inputs("policy", "sft", "reward_models") | {"samples": self._sample_inputs()}
+        return self.inputs("policy", "sft", "reward_models", "aspect_training") | {"samples": self._sample_inputs()}
 
     def _sample_inputs(self) -> list[int | None]:
         """What decides, besides the settings of reward models, which responses are compared."""

@@ -14,6 +14,7 @@ from alarm.settings import Preset
 from alarm.tasks import europarl
 from alarm.tasks.long_form_qa import FILES as QA_FILES
 from alarm.tasks.qa_feedback import find_file
+from alarm.text.splitters import SPLITTERS
 
 GIB = 2**30
 HOLISTIC_BATCH = 8
@@ -54,6 +55,8 @@ def downloads(preset: Preset, data: Path | None) -> list[Download]:
     if preset.reward_models.holistic_model:
         scheme, _, name = preset.reward_models.holistic_model.partition(":")
         models[f"holistic reward ({scheme})"] = (name, None)
+    if preset.task == "long_form_qa" and not preset.reward_models.aspect_models:
+        models["start of the aspect models"] = (preset.aspect_training.checkpoint, None)
     found = [
         Download(purpose, name, revision, "model", "config.json")
         for purpose, (name, revision) in models.items()
@@ -150,11 +153,15 @@ def missing(preset: Preset, *, data: Path | None, device: str) -> Iterator[str]:
                 f"{download.repository} ({download.purpose}) is neither on this machine nor can the hub be asked for "
                 "it: allow access to the hub, fetch it there first, or name a folder with it"
             )
-    if preset.task == "wmt":
-        try:
-            CHECKERS[preset.reward_models.grammar_checker].require()
-        except ValueError as error:
-            yield str(error)
+    tool = (
+        CHECKERS[preset.reward_models.grammar_checker]
+        if preset.task == "wmt"
+        else SPLITTERS[preset.reward_models.sentence_splitter]
+    )
+    try:
+        tool.require()
+    except ValueError as error:
+        yield str(error)
     try:
         first = initial_memory(preset)
         needed = max(total_memory(memory(preset)), first.total if first else 0)

@@ -83,7 +83,17 @@ class Run:
         return folder
 
     def _artifact(self) -> Path:
-        concerns = ("policy", "sft", "reward_models", "recipes", "references", "reward", "ppo", "evaluation")
+        concerns = (
+            "policy",
+            "sft",
+            "reward_models",
+            "aspect_training",
+            "recipes",
+            "references",
+            "reward",
+            "ppo",
+            "evaluation",
+        )
         inputs = self.lab.inputs(*concerns) | {
             "method": self.method.name,
             "source": method_source(self.method),
