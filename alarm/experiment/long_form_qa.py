@@ -18,6 +18,7 @@ from alarm.tasks.base import Task
 from alarm.tasks.long_form_qa import LongFormQA
 from alarm.tasks.qa_feedback import PAIRS, Feedback, find_feedback, read_feedback, write_feedback
 from alarm.tasks.qa_labels import completeness_preference, factuality_labels, preferred_pairs, relevance_labels
+from alarm.text.splitters import SPLITTERS, sentence_splitter
 
 WORLD_SEED = 11
 ANNOTATOR_SEED = 12
@@ -132,18 +133,26 @@ class LongFormQALab(Lab):
 
         train, held_out = _feedback(self.comparisons)
         labels = {"factuality": factuality_labels, "relevance": relevance_labels}.get(kind)
+        units = {"sentence_splitter": sentence_splitter(self.preset.reward_models.sentence_splitter)}
         if labels is not None:
             rows = [
-                [LabelledUnits(record.prompt, record.predictions[0], labels(record)) for record in records]
+                [LabelledUnits(record.prompt, record.predictions[0], labels(record, **units)) for record in records]
                 for records in (train, held_out)
             ]
             train_rows, held_out_rows = ([row for row in split if row.labels] for split in rows)
             return train_unit_model(train_rows, directory, held_out=held_out_rows, kind=kind, **common).to_dict()
         pairs = [
-            [pair for record in records for pair in _comparisons(record, completeness_preference(record))]
+            [pair for record in records for pair in _comparisons(record, completeness_preference(record, **units))]
             for records in (train, held_out)
         ]
         return train_preference_model(pairs[0], directory, held_out=pairs[1], kind=kind, **common).to_dict()
+
+    def inputs(self, *concerns: str) -> dict[str, Any]:
+        """As for any lab; another release of the sentence splitter may find other units."""
+        found = super().inputs(*concerns)
+        if "reward_models" in concerns:
+            found["sentence_splitter"] = SPLITTERS[self.preset.reward_models.sentence_splitter].version()
+        return found
 
     @cached_property
     def ready_made(self) -> dict[str, str]:
@@ -161,7 +170,10 @@ class LongFormQALab(Lab):
 
         folder = self.preset.reward_models.aspect_models
         if folder is not None:
-            ready_made = self._once("aspects", folder, lambda: load_aspects(folder, device=self.device))
+            splitter = self.preset.reward_models.sentence_splitter
+            ready_made = self._once(
+                "aspects", folder, lambda: load_aspects(folder, device=self.device, splitter=splitter)
+            )
             return {**ready_made, "length": LengthScorer()}
         learned = {
             scorer.name: scorer(self.reward_model(scorer.name), device=self.device)

@@ -15,6 +15,7 @@ from alarm.presets import TASK_NAMES, preset
 from alarm.registry import UnknownNameError, unknown_name
 from alarm.scorers.external import TRAINED, check_holistic
 from alarm.settings import Preset
+from alarm.text.splitters import SPLITTERS
 
 if TYPE_CHECKING:
     from alarm.experiment.judging import JudgeRequest
@@ -174,8 +175,10 @@ class Session:
         checker = settings["wmt"].grammar_checker if "wmt" in settings else self._choices.get("grammar_checker")
         if checker is not None:
             check_grammar_checker(checker)
-        if "long_form_qa" in settings and settings["long_form_qa"].aspect_models is not None:
-            find_aspects(settings["long_form_qa"].aspect_models)
+        if "long_form_qa" in settings:
+            SPLITTERS[settings["long_form_qa"].sentence_splitter].require()
+            if settings["long_form_qa"].aspect_models is not None:
+                find_aspects(settings["long_form_qa"].aspect_models)
         ready_made = {task: models.holistic_model for task, models in settings.items() if models.holistic_model}
         for spec in dict.fromkeys(ready_made.values()):
             check_holistic(spec, [task for task, other in ready_made.items() if other == spec])

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from alarm.reward_modeling.fitting import OnStep, fit
-from alarm.scorers.forms import FORMS, Form
+from alarm.scorers.forms import Form
 from alarm.scorers.networks import Batch, Encoded, collate
 from alarm.scorers.reader import Reader
 from alarm.tasks.qa_labels import GOOD
@@ -89,11 +89,18 @@ def train_unit_model(
         ValueError: no units, an unknown label, a label count that differs from the unit count, or a loss not finite.
     """
     started = time.perf_counter()
-    form = FORMS[kind]
     rows = [row for row in examples if row.labels]
     if not rows:
         raise ValueError(f"the {kind} model needs labelled units to learn from, got none")
-    reader = Reader.from_checkpoint(checkpoint, tokenizer, kind, seed=settings.seed, max_tokens=max_tokens)
+    reader = Reader.from_checkpoint(
+        checkpoint,
+        tokenizer,
+        kind,
+        seed=settings.seed,
+        max_tokens=max_tokens,
+        splitter=settings.sentence_splitter,
+    )
+    form = reader.form
     encoded = reader.encode([row.prompt for row in rows], [_unit_texts(form, row) for row in rows])
     truncated = reader.truncated_prompts
     losses = fit(

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from alarm.registry import Registry
 from alarm.tasks.qa_labels import FACTUALITY_ERROR, GOOD, IGNORED, RELEVANCE_ERROR
-from alarm.text.splitting import sentence_spans, sub_sentence_spans
+from alarm.text.splitting import SentenceSplitter, sentence_spans, split_sentences, sub_sentence_spans
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class Form:
     """Units are sub-sentences instead of sentences."""
     question_only: bool = False
     """The passages of the prompt are left out."""
+    sentence_splitter: SentenceSplitter = split_sentences
+    """Finds the sentences that are units, or inside which units are."""
 
     def prompt(self, prompt: str) -> str:
         """The part of the policy's prompt that the network reads."""
@@ -39,7 +41,8 @@ class Form:
         """Character spans of what is judged separately; a response that is scored whole is its only unit."""
         if not self.labels:
             return [(0, len(response))]
-        return sub_sentence_spans(response) if self.sub_sentences else sentence_spans(response)
+        spans = sub_sentence_spans if self.sub_sentences else sentence_spans
+        return spans(response, sentence_splitter=self.sentence_splitter)
 
     def good(self, logits: Tensor) -> Tensor:
         """[units] boolean from [units, labels]: the logit for no error exceeds that for the error; a tie is bad."""

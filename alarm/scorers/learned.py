@@ -11,6 +11,7 @@ import torch
 
 from alarm.scorers.base import Placement, Score, Scorer, Span
 from alarm.scorers.reader import Reader, checksum
+from alarm.text.splitters import SPLITTERS
 
 
 class LearnedScorer(Scorer):
@@ -50,7 +51,8 @@ class LearnedScorer(Scorer):
         return [self.verdict(spans, part) for (spans, _), part in zip(units, logits, strict=True)]
 
     def facts(self) -> dict[str, Any]:
-        return {
+        units = {"sentence_splitter": SPLITTERS[self.reader.splitter].version()} if self.reader.form.labels else {}
+        return units | {
             "version": self.version,
             "max_tokens": self.reader.max_tokens,
             "batch_size": self.batch_size,

@@ -30,9 +30,14 @@ class LongformerScorer(LearnedScorer):
     a text is too long the end of the prompt is cut, as for any learned scorer.
     """
 
-    def __init__(self, checkpoint: str | Path, *, device: str = "cpu", batch_size: int = 16) -> None:
-        """Raises `ValueError` if `checkpoint` is not found, or is not a Longformer with this aspect's labels."""
-        self._found = find_checkpoint(str(checkpoint))
+    def __init__(
+        self, checkpoint: str | Path, *, device: str = "cpu", batch_size: int = 16, splitter: str = "rules"
+    ) -> None:
+        """Raises `ValueError` if `checkpoint` is not found, or is not a Longformer with this aspect's labels.
+
+        `splitter` names the sentence splitter; the checkpoints were trained on the units that `spacy` finds.
+        """
+        self._found, self._splitter = find_checkpoint(str(checkpoint)), splitter
         super().__init__(self._found.name, device=device, batch_size=batch_size)
 
     @property
@@ -54,7 +59,8 @@ class LongformerScorer(LearnedScorer):
         # The first positions belong to padding.
         limit = config.max_position_embeddings - config.pad_token_id - 1
         network = self._found.network(kind, config, device=device)
-        return Reader(network, tokenizer, self.name, max_tokens=min(limit, tokenizer.model_max_length))
+        max_tokens = min(limit, tokenizer.model_max_length)
+        return Reader(network, tokenizer, self.name, max_tokens=max_tokens, splitter=self._splitter)
 
 
 class LongformerFactuality(LongformerScorer, FactualityScorer):
@@ -91,10 +97,10 @@ def find_aspects(folder: str | Path) -> dict[str, Checkpoint]:
     return found
 
 
-def load_aspects(folder: str | Path, *, device: str = "cpu") -> dict[str, LongformerScorer]:
+def load_aspects(folder: str | Path, *, device: str = "cpu", splitter: str = "rules") -> dict[str, LongformerScorer]:
     """The three aspects of long-form question answering over ready-made models; raises as `find_aspects`."""
     found = find_aspects(folder)
-    return {scorer.name: scorer(found[scorer.name].name, device=device) for scorer in SCORERS}
+    return {scorer.name: scorer(found[scorer.name].name, device=device, splitter=splitter) for scorer in SCORERS}
 
 
 def check_labels(found: Checkpoint, config: PretrainedConfig, kind: str) -> None:

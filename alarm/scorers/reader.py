@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -25,6 +26,7 @@ from transformers import (
 
 from alarm.scorers.forms import FORMS
 from alarm.scorers.networks import Encoded, EncoderDecoderReader, collate, looks_back_only, marked_logits
+from alarm.text.splitters import sentence_splitter
 
 FORM_FILE = "scorer.json"
 
@@ -33,10 +35,21 @@ class Reader:
     """Reads prompts with the units of their responses; gives one row of logits per unit."""
 
     def __init__(
-        self, network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, kind: str, *, max_tokens: int
+        self,
+        network: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        kind: str,
+        *,
+        max_tokens: int,
+        splitter: str = "rules",
     ) -> None:
-        """`max_tokens` limits the prompt where it has a stream of its own, else prompt and response together."""
-        self.network, self.tokenizer, self.form, self.max_tokens = network, tokenizer, FORMS[kind], max_tokens
+        """`max_tokens` limits the prompt where it has a stream of its own, else prompt and response together.
+
+        `splitter` names the sentence splitter that units are found with (`alarm.text.splitters`).
+        """
+        self.network, self.tokenizer, self.max_tokens = network, tokenizer, max_tokens
+        self.splitter = splitter
+        self.form = replace(FORMS[kind], sentence_splitter=sentence_splitter(splitter))
         self.truncated_prompts = 0
         """Prompts cut so far, for records; one that an encoder-decoder reads for several responses counts once."""
         if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
@@ -61,6 +74,7 @@ class Reader:
         *,
         seed: int,
         max_tokens: int = 1024,
+        splitter: str = "rules",
     ) -> Reader:
         """A network with `checkpoint`'s weights below a new head drawn from `seed`; an SFT policy is a good start."""
         config = AutoConfig.from_pretrained(checkpoint, num_labels=max(1, len(FORMS[kind].labels)))
@@ -70,7 +84,7 @@ class Reader:
                 network = EncoderDecoderReader(config, AutoModelForSeq2SeqLM.from_pretrained(checkpoint, config=config))
             else:
                 network = _classifier(kind).from_pretrained(checkpoint, config=config)
-        return cls(network, tokenizer, kind, max_tokens=max_tokens)
+        return cls(network, tokenizer, kind, max_tokens=max_tokens, splitter=splitter)
 
     @classmethod
     def load(cls, directory: str | Path, *, device: str = "cpu", dtype: torch.dtype | None = None) -> Reader:
@@ -84,7 +98,14 @@ class Reader:
         else:
             network = _classifier(stored["kind"]).from_pretrained(directory)
         network = network.to(device=device, dtype=dtype).eval()
-        return cls(network, AutoTokenizer.from_pretrained(directory), stored["kind"], max_tokens=stored["max_tokens"])
+        tokenizer = AutoTokenizer.from_pretrained(directory)
+        return cls(
+            network,
+            tokenizer,
+            stored["kind"],
+            max_tokens=stored["max_tokens"],
+            splitter=stored.get("sentence_splitter", "rules"),
+        )
 
     def save(self, directory: str | Path) -> None:
         """Write weights, tokenizer and text form into `directory`."""
@@ -92,7 +113,7 @@ class Reader:
         directory.mkdir(parents=True, exist_ok=True)
         self.network.save(directory) if self.encoder_decoder else self.network.save_pretrained(directory)
         self.tokenizer.save_pretrained(directory)
-        stored = {"kind": self.form.kind, "max_tokens": self.max_tokens}
+        stored = {"kind": self.form.kind, "max_tokens": self.max_tokens, "sentence_splitter": self.splitter}
         (directory / FORM_FILE).write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
 
     def encode(self, prompts: Sequence[str], units: Sequence[Sequence[str]]) -> list[Encoded]:
