@@ -151,6 +151,16 @@ def test_each_name_stands_in_one_section_and_an_unknown_one_in_the_last():
     }
 
 
+def test_win_rates_are_coloured_and_counts_are_not(report):
+    won = Block("By a judge", "method", ["alarm"], ["sft"], {("alarm", "sft"): Cell(spread([60.0]))})
+    counted = Block("All verdicts", "judge", ["one"], ["win"], {("one", "win"): Cell(spread([60.0]))})
+    plain = replace(report, tables=[Table("judge_wmt", "Verdicts", [], [won, counted])], pictures=[])
+    elements = Page(report_page(plain, [])).elements
+    assert [attributes.get("class") for tag, attributes in elements if tag == "table"] == ["heat", None]
+    coloured = [attributes for tag, attributes in elements if tag == "td" and "style" in attributes]
+    assert coloured == [{"class": "win", "style": "--heat: 33"}]
+
+
 # Text and cells.
 
 

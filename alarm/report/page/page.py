@@ -40,7 +40,7 @@ class BlockView:
     cells: dict[str, dict[str, CellView]]
     widths: dict[str, float]
     count: str
-    """How many runs a mean stands for, if it is the same number wherever one is said."""
+    """How many values a mean stands for, if it is the same number wherever one is said."""
     heat: bool
 
 
@@ -111,7 +111,8 @@ def _sections(tables: Sequence[Table], images: Sequence[Image]) -> list[Filled]:
 
 
 def _table_view(table: Table, *, heat: bool) -> TableView:
-    blocks = [_block_view(block, heat=heat) for block in table.blocks]
+    # Only a method against others has a win rate: other blocks, such as counts of verdicts, stay plain.
+    blocks = [_block_view(block, heat=heat and block.corner == "method") for block in table.blocks]
     return TableView(table.name, table.title, blocks, table.missing, table.caption)
 
 

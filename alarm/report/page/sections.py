@@ -59,7 +59,6 @@ SECTIONS = (
         "All methods in one order from all pairwise verdicts, and how far the judges agree.",
         short="Ranking",
         tables=r"^(ranking|agreement)_",
-        folded=False,
     ),
     Section(
         "quality",
