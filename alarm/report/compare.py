@@ -117,11 +117,11 @@ def _wins(runs: TaskRuns, method: str, baseline: str, pairs: Sequence[Paired]) -
         invalid = int(np.isnan(outcome).sum())
         rows.append(
             [
-                label,
+                label + (f" ({invalid} invalid)" if invalid else ""),
                 f"{estimate.value:.1f}",
                 _interval(estimate.low, estimate.high, 1),
                 _p(p),
-                "/".join(map(str, counts)) + (f", {invalid} invalid" if invalid else ""),
+                "/".join(map(str, counts)),
                 number_text(cohen_h(estimate.value), 2, sign="+"),
                 _p(sign_test(np.nan_to_num(outcome)).p, mark=False),
                 number_text(minimum_detectable_difference(estimate), 1),
