@@ -47,13 +47,14 @@ def join(device: str) -> str:
     if launched() == 1:
         return device
     on_cpu = torch.device(device).type == "cpu"
-    _check_configuration(on_cpu)
+    _check_configuration()
     # Left on, transformers would load every network empty in all processes but one, reward models included.
     os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"
-    return device if on_cpu else str(accelerator(on_cpu).device)
+    own = accelerator(on_cpu).device
+    return device if on_cpu else str(own)
 
 
-def _check_configuration(on_cpu: bool) -> None:
+def _check_configuration() -> None:
     precision = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
     if precision != "no":
         raise ValueError(
@@ -63,11 +64,12 @@ def _check_configuration(on_cpu: bool) -> None:
     for name in ("DeepSpeed", "Megatron_LM"):
         if os.environ.get(f"ACCELERATE_USE_{name.upper()}", "false").lower() == "true":
             raise ValueError(f"accelerate is set to {name}; PPO runs by DDP (--multi_gpu) or FSDP (--use_fsdp)")
-    if os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true":
-        if os.environ.get("FSDP_VERSION", "1") != "2":
-            raise ValueError("PPO needs FSDP's second version; launch with --fsdp_version 2")
-        if on_cpu:
-            raise ValueError("accelerate shards on GPUs only and would ignore --use_fsdp; launch with --multi_gpu")
+    if _by_fsdp() and os.environ.get("FSDP_VERSION", "1") != "2":
+        raise ValueError("PPO needs FSDP's second version; launch with --fsdp_version 2")
+
+
+def _by_fsdp() -> bool:
+    return os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
 
 
 @cache
@@ -88,12 +90,20 @@ def prepare(policy: Policy, optimizer: torch.optim.Optimizer) -> nn.Module:
     """
     if processes.count() == 1:
         return policy
-    learner, _ = accelerator(policy.device.type == "cpu").prepare(policy, optimizer)
+    shared = accelerator(policy.device.type == "cpu")
+    if _by_fsdp():
+        from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
+
+        # accelerate shards on GPUs only, though torch can on CPUs, and forgets FSDP once an optimiser is prepared.
+        shared.state.fsdp_plugin = FullyShardedDataParallelPlugin()
+        shared.state.distributed_type = DistributedType.FSDP
+    learner, _ = shared.prepare(policy, optimizer)
     if _sharded_modules(policy):
         # The module that is called first becomes the root of all, and rollouts call those below it.
         token = torch.ones(1, 1, dtype=torch.long, device=policy.device)
         with torch.no_grad():
             policy(TokenBatch(token, token.bool(), token, token.bool()))
+        shard_again(policy)
     return learner
 
 
@@ -112,10 +122,15 @@ def unsharded(policy: nn.Module) -> Iterator[None]:
     try:
         yield
     finally:
-        for module in modules:
-            module.reshard()
+        shard_again(policy)
         for module in below:
             module.set_reshard_after_forward(True, recurse=False)
+
+
+def shard_again(policy: nn.Module) -> None:
+    """Drop the whole weights that a call without a backward pass leaves at hand: after an optimiser step they are old."""
+    for module in _sharded_modules(policy):
+        module.reshard()
 
 
 def _sharded_modules(policy: nn.Module) -> list[Any]:

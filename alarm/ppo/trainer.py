@@ -68,7 +68,7 @@ class PPOTrainer:
             [{"params": trunk, "lr": settings.learning_rate}, {"params": head, "lr": value_rate}], fused=True
         )
         self.learner = engine.prepare(policy, self.optimizer)
-        self.parameters = list(policy.trainable_parameters())
+        self.parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
 
     def step(self, batch: TokenBatch, rewards: Tensor) -> dict[str, float]:
         """Learn from one batch of responses that the policy, as it is now, has sampled.
@@ -209,6 +209,7 @@ class PPOTrainer:
         totals.approx_kl = float(global_mean(log_ratio(part.log_probs, outputs.log_probs.detach()), part.mask))
         if ratio > settings.max_ratio:
             totals.skipped += 1
+            engine.shard_again(self.policy)
             return False
         value_part = value_losses(outputs.values, part.values, part.returns, clip_range=settings.value_clip_range)
         policy_loss, value_loss = masked_sum(losses, part.mask), masked_sum(value_part, part.mask)
