@@ -9,7 +9,15 @@ import sys
 import pytest
 
 from alarm.registry import UnknownNameError
-from alarm.scorers.external import KINDS, check_holistic, holistic_version, load_holistic, needs_references
+from alarm.scorers.external import (
+    KINDS,
+    check_holistic,
+    holistic_version,
+    load_holistic,
+    needs_references,
+    repository,
+    token_limit,
+)
 from alarm.scorers.sequence_classifier import ClassifierScorer
 from alarm.scorers.ultra_rm import UltraRMScorer
 from tests.hub_models import byte_tokenizer, classifier, ultra_rm
@@ -121,6 +129,14 @@ def test_comet_judges_translations_only(tmp_path):
     with pytest.raises(ValueError, match=r"lacks hparams\.yaml"):
         check_holistic(f"comet:{checkpoint}", ["wmt"])
     assert needs_references("comet:x") and not needs_references("ultrarm:x")
+
+
+def test_a_spec_names_a_repository_or_a_path(tmp_path):
+    assert repository("ultrarm:openbmb/UltraRM-13b@abc") == ("openbmb/UltraRM-13b", "abc")
+    assert repository("ultrarm:openbmb/UltraRM-13b") == ("openbmb/UltraRM-13b", None)
+    (tmp_path / "a@b").mkdir()
+    assert repository(f"classifier:{tmp_path}/a@b") == (f"{tmp_path}/a@b", None)
+    assert (token_limit(1224), token_limit(256)) == (1530, 320)
 
 
 def test_every_kind_says_what_it_is():

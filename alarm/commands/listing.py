@@ -22,6 +22,7 @@ def list_everything(method_files: list[str]) -> str:
     from alarm.methods import METHODS, load_method_file
     from alarm.reward_modeling.recipes import RECIPES
     from alarm.scorers.catalog import SCORERS, describe_scorer
+    from alarm.scorers.external import KINDS
     from alarm.settings import SCALES
     from alarm.tasks.catalog import TASKS
 
@@ -35,6 +36,9 @@ def list_everything(method_files: list[str]) -> str:
             name: f"{', '.join(entry.files)} in the folder named by --data" for name, entry in SOURCES.items()
         },
         "scorers": {scorer.name: describe_scorer(scorer) for scorer in SCORERS},
+        "ready-made holistic models, as --holistic-model NAME:CHECKPOINT": {
+            name: kind.description for name, kind in KINDS.items()
+        },
         "scales": SCALES,
     }
     width = max(len(name) for section in sections.values() for name in section)

@@ -21,7 +21,13 @@ from alarm.registry import Registry
 from alarm.reward_modeling.comparisons import Comparison
 from alarm.reward_modeling.recipes import RECIPES
 from alarm.scorers.base import Scorer
-from alarm.scorers.external import check_recipe, holistic_version, load_holistic, needs_references
+from alarm.scorers.external import (
+    check_recipe,
+    holistic_version,
+    load_holistic,
+    needs_references,
+    token_limit,
+)
 from alarm.scorers.forms import FORMS
 from alarm.settings import RewardModelSettings
 
@@ -357,8 +363,7 @@ class Lab(PolicyLab):
         return load_holistic(
             spec,
             device=self.device,
-            # Another tokenizer may need more tokens than the policy's for the same text.
-            max_tokens=sum(self.lengths) * 5 // 4,
+            max_tokens=token_limit(sum(self.lengths)),
             references={example.prompt: example.reference for name in splits for example in self.task.split(name)},
             prefix=self.preset.data.prompt_prefix,
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from alarm.architectures import configuration
 from alarm.memory import OVERHEAD, Memory, policy_memory, scorer_memory, sft_memory
+from alarm.scorers.external import BATCH_SIZE, repository, token_limit
 from alarm.scorers.grammar import CHECKERS
 from alarm.settings import Preset
 from alarm.tasks import europarl
@@ -17,8 +18,6 @@ from alarm.tasks.qa_feedback import find_file
 from alarm.text.splitters import SPLITTERS
 
 GIB = 2**30
-HOLISTIC_BATCH = 8
-"""Texts that a large reward model reads at once."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +52,12 @@ def downloads(preset: Preset, data: Path | None) -> list[Download]:
     """Models and data sets that are read from the hub; what is a folder on this machine is none."""
     models = {"policy": (preset.policy.checkpoint, preset.policy.revision)}
     if preset.reward_models.holistic_model:
-        scheme, _, name = preset.reward_models.holistic_model.partition(":")
-        models[f"holistic reward ({scheme})"] = (name, None)
+        scheme = preset.reward_models.holistic_model.partition(":")[0]
+        models[f"holistic reward ({scheme})"] = repository(preset.reward_models.holistic_model)
     if preset.task == "long_form_qa" and not preset.reward_models.aspect_models:
         models["start of the aspect models"] = (preset.aspect_training.checkpoint, None)
     found = [
-        Download(purpose, name, revision, "model", "config.json")
+        Download(purpose, name, revision, "model", "hparams.yaml" if "(comet)" in purpose else "config.json")
         for purpose, (name, revision) in models.items()
         if name and not Path(name).exists()
     ]
@@ -101,11 +100,12 @@ def memory(preset: Preset) -> dict[str, Memory]:
         policy = configuration(preset.policy.checkpoint, preset.policy.revision)
         needs[f"policy {preset.policy.checkpoint}"] = policy_memory(policy, preset.policy, preset.ppo)
     if preset.reward_models.holistic_model:
-        scheme, _, name = preset.reward_models.holistic_model.partition(":")
+        scheme = preset.reward_models.holistic_model.partition(":")[0]
+        name, revision = repository(preset.reward_models.holistic_model)
         if scheme != "comet":
-            tokens = preset.ppo.max_prompt_tokens + preset.ppo.max_new_tokens
+            tokens = token_limit(preset.ppo.max_prompt_tokens + preset.ppo.max_new_tokens)
             needs[f"holistic {name}"] = scorer_memory(
-                configuration(name), dtype="bfloat16", batch_size=HOLISTIC_BATCH, tokens=tokens
+                configuration(name, revision), dtype="bfloat16", batch_size=BATCH_SIZE, tokens=tokens
             )
     return needs
 

@@ -93,6 +93,23 @@ def check_recipe(recipe: str, spec: str) -> None:
         )
 
 
+def repository(spec: str) -> tuple[str, str | None]:
+    """A model's name on the hub with the revision asked for, or its path."""
+    name = _parse(spec)[1]
+    if Path(name).expanduser().exists():
+        return name, None
+    name, _, revision = name.partition("@")
+    return name, revision or None
+
+
+def token_limit(policy_tokens: int) -> int:
+    """Tokens of prompt and response that a ready-made model reads, of texts in which the policy has `policy_tokens`.
+
+    Another tokenizer may need more for the same text. (The released code has 1,230 for 1,224 and 300 for 256.)
+    """
+    return policy_tokens * 5 // 4
+
+
 def needs_references(spec: str) -> bool:
     """Whether models of this kind may compare with a reference, and so want those of all prompts."""
     return _parse(spec)[0] is KINDS["comet"]
