@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,6 +12,7 @@ import pytest
 
 from alarm.__main__ import main
 from alarm.evaluation.judges.questions import JudgeSettings
+from alarm.evaluation.win_rates import outcomes
 from alarm.experiment.judging import (
     Match,
     draw_items,
@@ -33,7 +34,8 @@ from alarm.records import (
     write_record,
 )
 from alarm.report.runs import read_runs
-from tests.openai_server import SERVED, chosen, longer_wins, problem, serving
+from alarm.tasks.worlds.caption_quality import gold_quality
+from tests.openai_server import SERVED, chosen, longer_wins, problem, serving, shown
 from tests.synthetic_runs import run
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -452,11 +454,19 @@ def test_a_cap_holds_for_all_tasks_of_an_invocation(results, tmp_path, monkeypat
         assert len(server.seen.requests) <= 12
 
 
+def by_gold(request):
+    """A model that knows the truth of generated captions and reads nothing but the question."""
+    reference = re.search(r"<reference_translation>\n(.*?)\n<", request["messages"][0]["content"], re.DOTALL)[1]
+    first, second = (gold_quality(reference, response) for response in shown(request))
+    return chosen("tie" if first == second else "A" if first > second else "B")
+
+
 @pytest.mark.slow
 def test_finished_runs_are_judged_from_end_to_end(labs, tmp_path, monkeypatch):
+    """By a server that knows the truth, which must come out as win, lose and tie by gold on record."""
     lab = labs("wmt")
     specs = [RunSpec("wmt", method, 1) for method in ("weighted_sum", "alarm")]
-    with serving() as server:
+    with serving(by_gold) as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.url)
         request = check_judge("openai:m", 1.0, (0.0, 0.0))
         path = judge_task(lab, request, specs, results=tmp_path, invocation="i")
@@ -464,9 +474,14 @@ def test_finished_runs_are_judged_from_end_to_end(labs, tmp_path, monkeypatch):
         asked = len(server.seen.requests)
         assert judge_task(lab, request, specs, results=tmp_path, invocation="j") == path
         assert len(server.seen.requests) == asked
+    comparison = record.comparisons[0]
     assert [(c["row"], c["column"], c["seed"]) for c in record.comparisons] == [("weighted_sum", "alarm", 1)]
-    assert len(record.comparisons[0]["ids"]) == lab.preset.evaluation.test_examples
-    assert record.facts["verdicts"]["invalid"] == 0
-    assert record.facts["questions"] == asked
+    assert len(comparison["ids"]) == lab.preset.evaluation.test_examples
+    runs = the_runs(tmp_path)
+    row, column = (
+        [runs.generations(name, 1)[i].scores["gold"] for i in comparison["ids"]] for name in ("weighted_sum", "alarm")
+    )
+    names = {1: "win", 0: "tie", -1: "lose"}
+    assert comparison["verdicts"] == [names[sign] for sign in outcomes(row, column)]
+    assert record.facts["questions"] == asked > 0
     assert (lab.store.root / "judge" / "answers.sqlite").is_file()
-    assert json.loads(path.read_text())["kind"] == "judge"

@@ -23,6 +23,7 @@ from alarm.evaluation.judges.cost import (
     prices_of,
     require_prices,
 )
+from alarm.evaluation.judges.ledger import Ledger
 from alarm.evaluation.judges.prompting import JudgePrompt
 from alarm.evaluation.judges.questions import JudgeSettings, both_orders
 from alarm.tasks.base import Example
@@ -38,6 +39,11 @@ def answer(text: str = "A", tokens: tuple[int | None, int | None] = (100, 5)) ->
 @pytest.fixture
 def cache(tmp_path):
     return AnswerCache(tmp_path)
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    return Ledger(tmp_path)
 
 
 def test_a_second_process_finds_what_the_first_kept(tmp_path):
@@ -67,7 +73,7 @@ def test_many_threads_and_two_connections_share_one_file(tmp_path, cache):
 
 def test_a_damaged_file_is_named_with_a_remedy(tmp_path):
     (tmp_path / FILE).write_bytes(b"no database at all, but long enough to be taken for one" * 100)
-    with pytest.raises(ValueError, match=r"answers.sqlite cannot be used .*move the file away, or .*--cache"):
+    with pytest.raises(ValueError, match=r"answers.sqlite cannot be used .*move it away, or .*--cache"):
         AnswerCache(tmp_path)
     later = tmp_path / "later"
     AnswerCache(later).close()
@@ -172,9 +178,9 @@ def test_estimates_of_all_tasks_together_are_held_against_the_cap():
         check_estimates([estimate(1_000_000)], 1.0, spent=0.5)
 
 
-def test_questions_in_flight_cannot_pass_the_cap_together(tmp_path, cache):
+def test_questions_in_flight_cannot_pass_the_cap_together(tmp_path, ledger):
     """A dollar each at most: of eight threads on two connections, three may ask."""
-    budgets = [Budget(c, invocation="i", cap=3.0, prices=PRICES) for c in (cache, AnswerCache(tmp_path))]
+    budgets = [Budget(one, invocation="i", cap=3.0, prices=PRICES) for one in (ledger, Ledger(tmp_path))]
 
     def reserve(i: int) -> bool:
         try:
@@ -185,11 +191,11 @@ def test_questions_in_flight_cannot_pass_the_cap_together(tmp_path, cache):
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(reserve, range(8))) == 3
     assert budgets[0].spent == budgets[1].spent == pytest.approx(3.0)
-    assert Budget(cache, invocation="another", cap=3.0, prices=PRICES).reserve(1_000_000, 0)
+    assert Budget(ledger, invocation="another", cap=3.0, prices=PRICES).reserve(1_000_000, 0)
 
 
-def test_what_was_set_aside_gives_way_to_what_was_spent(cache):
-    budget = Budget(cache, invocation="i", cap=1.5, prices=PRICES)
+def test_what_was_set_aside_gives_way_to_what_was_spent(ledger):
+    budget = Budget(ledger, invocation="i", cap=1.5, prices=PRICES)
     first = budget.reserve(1_000_000, 0)
     with pytest.raises(BudgetReachedError):
         budget.reserve(1_000_000, 0)
@@ -203,8 +209,8 @@ def test_what_was_set_aside_gives_way_to_what_was_spent(cache):
     assert budget.spent == pytest.approx(1.3)
 
 
-def test_a_server_that_counts_more_than_estimated_raises_later_estimates(cache):
-    budget = Budget(cache, invocation="i", cap=10.0, prices=PRICES)
+def test_a_server_that_counts_more_than_estimated_raises_later_estimates(ledger):
+    budget = Budget(ledger, invocation="i", cap=10.0, prices=PRICES)
     budget.settle(budget.reserve(1_000_000, 0), answer(tokens=(4_000_000, 0)), estimated=(1_000_000, 0))
     budget.reserve(1_000_000, 0)
     assert budget.spent == pytest.approx(4 + 4)
@@ -212,8 +218,11 @@ def test_a_server_that_counts_more_than_estimated_raises_later_estimates(cache):
         budget.reserve(1_000_000, 0)
 
 
-def test_nothing_is_set_aside_where_prices_are_unknown(cache):
-    budget = Budget(cache, invocation="i", cap=None, prices=None)
+def test_nothing_is_set_aside_where_prices_are_unknown(ledger):
+    budget = Budget(ledger, invocation="i", cap=None, prices=None)
     assert budget.reserve(10**9, 10**9) is None
     budget.settle(None, answer(), estimated=(1, 1))
-    assert budget.spent == 0
+    assert budget.spent == Budget().spent == 0
+    assert Budget().reserve(10**9, 10**9) is None
+    with pytest.raises(ValueError, match="--max-cost needs prices"):
+        Budget(ledger, cap=1.0)

@@ -17,6 +17,7 @@ from alarm.evaluation.judges import Choice, OpenAIJudge, Pair, Verdict, count_ve
 from alarm.evaluation.judges.cache import AnswerCache
 from alarm.evaluation.judges.client import AccessError, ChatClient, Endpoint, NoAnswerError
 from alarm.evaluation.judges.cost import Budget, Prices
+from alarm.evaluation.judges.ledger import Ledger
 from alarm.evaluation.judges.openai_judge import JudgeStoppedError
 from alarm.evaluation.judges.questions import JudgeSettings
 from alarm.tasks.base import Example
@@ -50,7 +51,7 @@ def make_judge(tmp_path):
             cache,
             JudgeSettings(**settings),
             endpoint=Endpoint(server.url, key),
-            budget=Budget(cache, invocation="test", cap=cap, prices=prices),
+            budget=Budget(Ledger(folder / "cache"), invocation="test", cap=cap, prices=prices),
         )
 
     return make
@@ -279,7 +280,7 @@ def test_a_server_that_stops_answering_is_given_up_and_what_it_said_is_kept(make
         with pytest.raises(JudgeStoppedError, match=r"left 1\d questions in a row .*asks only what is not"):
             judge.judge(pairs(50))
         assert len(judge.cache) == 20
-        assert len(server.seen.requests) < 40
+        assert 30 <= len(server.seen.requests) <= 33  # three more were under way
 
 
 def test_no_server_at_all(make_judge):

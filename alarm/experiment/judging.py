@@ -17,6 +17,7 @@ from alarm.evaluation.judges import Judgement, OpenAIJudge, Pair, count_verdicts
 from alarm.evaluation.judges.cache import AnswerCache
 from alarm.evaluation.judges.client import Endpoint
 from alarm.evaluation.judges.cost import Budget, Prices, check_estimates, prices_of, require_prices
+from alarm.evaluation.judges.ledger import Ledger
 from alarm.evaluation.judges.openai_judge import KIND, JudgeStoppedError
 from alarm.evaluation.judges.questions import JudgeSettings
 from alarm.records import Generation, JudgeRecord, hardware_kind, write_judge
@@ -77,7 +78,7 @@ class JudgeRequest:
         self, task: str, cache: AnswerCache, *, invocation: str, on_step: Callable[[int, int], None] = lambda *_: None
     ) -> OpenAIJudge:
         """The judge of one task; all judges of an invocation share its cap."""
-        budget = Budget(cache, invocation=invocation, cap=self.max_cost, prices=self.prices)
+        budget = Budget(Ledger(cache.path.parent), invocation=invocation, cap=self.max_cost, prices=self.prices)
         return OpenAIJudge(
             load_prompt(task), cache, self.settings, endpoint=self.endpoint, budget=budget, on_step=on_step
         )

@@ -17,10 +17,6 @@ FILE = "answers.sqlite"
 SCHEMA = 1
 _TABLES = """
 CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT NOT NULL, asked TEXT DEFAULT CURRENT_TIMESTAMP);
-CREATE TABLE IF NOT EXISTS spending (
-    id INTEGER PRIMARY KEY, invocation TEXT NOT NULL, usd REAL NOT NULL, factor REAL NOT NULL DEFAULT 1
-);
-CREATE INDEX IF NOT EXISTS spending_of ON spending (invocation);
 """
 
 
@@ -57,20 +53,7 @@ class AnswerCache:
     def __init__(self, folder: Path) -> None:
         self.path = Path(folder).expanduser().absolute() / FILE
         self._lock = threading.Lock()
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            # Autocommit: what is written is kept, whatever happens next. The time limit covers other processes' writes.
-            self._connection = sqlite3.connect(self.path, timeout=60, isolation_level=None, check_same_thread=False)
-            version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-            if version not in (0, SCHEMA):
-                raise ValueError(f"{self.path} has schema {version}, this version reads {SCHEMA}; name another --cache")
-            self._connection.executescript(_TABLES)
-            self._connection.execute(f"PRAGMA user_version = {SCHEMA}")
-        except (OSError, sqlite3.Error) as error:
-            raise ValueError(
-                f"the answers in {self.path} cannot be used ({error}); move the file away, or name another folder "
-                "with --cache"
-            ) from error
+        self._connection = open_database(self.path, _TABLES)
 
     def get(self, key: str) -> Answer | None:
         with self._lock:
@@ -88,39 +71,28 @@ class AnswerCache:
         with self._lock:
             return self._connection.execute("SELECT count(*) FROM answers").fetchone()[0]
 
-    # What an invocation has spent; `alarm.evaluation.judges.cost.Budget` says what this is for.
-
-    def reserve(self, invocation: str, usd: float, *, cap: float) -> int | None:
-        """Set `usd` aside unless all that the invocation spent or set aside would exceed `cap`; returns its number.
-
-        `usd` is raised by the largest factor by which the invocation's earlier amounts turned out too low.
-        """
-        select = "SELECT coalesce(sum(usd), 0), coalesce(max(factor), 1) FROM spending WHERE invocation = ?"
-        insert = "INSERT INTO spending (invocation, usd) VALUES (?, ?)"
-        with self._lock:
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                spent, factor = self._connection.execute(select, (invocation,)).fetchone()
-                within = spent + factor * usd <= cap
-                row = self._connection.execute(insert, (invocation, factor * usd)).lastrowid if within else None
-                self._connection.execute("COMMIT")
-            except BaseException:
-                self._connection.execute("ROLLBACK")
-                raise
-        return row
-
-    def settle(self, reservation: int, usd: float, *, factor: float = 1.0) -> None:
-        """Replace what was set aside by what was spent, `factor` times what had been expected."""
-        with self._lock:
-            self._connection.execute(
-                "UPDATE spending SET usd = ?, factor = ? WHERE id = ?", (usd, max(1.0, factor), reservation)
-            )
-
-    def spent(self, invocation: str) -> float:
-        """USD spent or set aside by an invocation, in all its processes."""
-        select = "SELECT coalesce(sum(usd), 0) FROM spending WHERE invocation = ?"
-        with self._lock:
-            return self._connection.execute(select, (invocation,)).fetchone()[0]
-
     def close(self) -> None:
         self._connection.close()
+
+
+def open_database(path: Path, tables: str) -> sqlite3.Connection:
+    """A connection for all threads of a process, which must take turns; what is written is kept at once.
+
+    Raises:
+        ValueError: the folder cannot be written, or the file is something else or of another version.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # The time limit covers other processes' writes.
+        connection = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version in (0, SCHEMA):
+            connection.executescript(tables)
+            connection.execute(f"PRAGMA user_version = {SCHEMA}")
+    except (OSError, sqlite3.Error) as error:
+        raise ValueError(
+            f"{path} cannot be used ({error}); move it away, or name another folder with --cache"
+        ) from error
+    if version not in (0, SCHEMA):
+        raise ValueError(f"{path} has schema {version}, this version reads {SCHEMA}; name another folder with --cache")
+    return connection

@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from alarm.evaluation.judges.cache import Answer, AnswerCache
+from alarm.evaluation.judges.cache import Answer
+from alarm.evaluation.judges.ledger import Ledger
 
 BYTES_PER_TOKEN = 3
 """UTF-8 bytes per token that an estimate assumes. English and German text has 3.5 to 5 with current tokenizers, so
@@ -123,31 +124,39 @@ class Budget:
     set aside for them.
 
     Args:
-        cache: whose file the invocation's processes share.
+        ledger: whose file the invocation's processes share; None where nothing has a price.
         invocation: names the invocation, the same in all its processes.
         cap: USD; None for no limit.
         prices: None where they are unknown; then there is no cap either.
     """
 
-    def __init__(self, cache: AnswerCache, *, invocation: str, cap: float | None, prices: Prices | None) -> None:
-        self._cache, self._invocation = cache, invocation
+    def __init__(
+        self,
+        ledger: Ledger | None = None,
+        *,
+        invocation: str = "",
+        cap: float | None = None,
+        prices: Prices | None = None,
+    ) -> None:
+        require_prices(prices if ledger else None, cap, "this judge")
+        self._ledger, self._invocation = ledger, invocation
         self.cap, self.prices = cap, prices
 
     @property
     def spent(self) -> float:
         """USD so far, what is set aside included."""
-        return self._cache.spent(self._invocation)
+        return self._ledger.spent(self._invocation) if self._ledger else 0.0
 
     def reserve(self, input_tokens: int, output_tokens: int) -> int | None:
-        """Set aside what a question costs at most; returns the reservation, None where prices are unknown.
+        """Set aside what a question costs at most; returns the reservation, None where nothing has a price.
 
         Raises:
             BudgetReachedError: it could pass the cap.
         """
-        if self.prices is None:
+        if self._ledger is None or self.prices is None:
             return None
         cap = math.inf if self.cap is None else self.cap
-        reservation = self._cache.reserve(self._invocation, self.prices.of(input_tokens, output_tokens), cap=cap)
+        reservation = self._ledger.reserve(self._invocation, self.prices.of(input_tokens, output_tokens), cap=cap)
         if reservation is None:
             raise BudgetReachedError
         return reservation
@@ -163,9 +172,9 @@ class Budget:
         if reservation is None:
             return
         if answer is None:
-            self._cache.settle(reservation, 0.0)
+            self._ledger.settle(reservation, 0.0)
             return
         expected = self.prices.of(*estimated)
         counted = answer.input_tokens is not None and answer.output_tokens is not None
         usd = self.prices.of(answer.input_tokens, answer.output_tokens) if counted else expected
-        self._cache.settle(reservation, usd, factor=usd / expected if expected else 1.0)
+        self._ledger.settle(reservation, usd, factor=usd / expected if expected else 1.0)

@@ -57,7 +57,7 @@ class OpenAIJudge(Judge):
         self.prompt, self.cache = prompt, cache
         self.settings = settings or JudgeSettings()
         self.endpoint = endpoint or Endpoint.from_environment()
-        self.budget = budget or Budget(cache, invocation="", cap=None, prices=None)
+        self.budget = budget or Budget()
         self.name = f"{KIND}:{self.settings.model}"
         self.client = ChatClient(self.endpoint, timeout=self.settings.timeout, retries=self.settings.retries)
         self.answered = 0
@@ -66,6 +66,7 @@ class OpenAIJudge(Judge):
         self._schema_works: bool | None = None
         self._failures: dict[str, str] = {}
         self._row_of_failures = 0
+        self._stopped = threading.Event()
         self._lock = threading.Lock()
 
     def judge(self, pairs: Sequence[Pair]) -> list[Judgement]:
@@ -107,6 +108,7 @@ class OpenAIJudge(Judge):
         waiting = [question for question in questions if self._known(question) is None]
         total, done = len(questions), len(questions) - len(waiting)
         self._on_step(done, total)
+        self._stopped.clear()
         # Requests run in threads only, so that Ctrl-C, which the main thread gets, cannot lose one that is paid for.
         pool = ThreadPoolExecutor(self.settings.concurrency, thread_name_prefix="judge")
         try:
@@ -200,9 +202,18 @@ class OpenAIJudge(Judge):
         return self.cache.get(question.schema_key) or self.cache.get(question.text_key)
 
     def _ask(self, question: Question) -> None:
-        """Ask one question and keep its answer, or note why there is none."""
-        if self._known(question) is not None:  # another process was faster
+        """Ask one question, unless asking has ended or another process was faster."""
+        if self._stopped.is_set() or self._known(question) is not None:
             return
+        try:
+            self._ask_and_keep(question)
+        except Exception:
+            # At once, not only when the main thread wakes up: the other threads have questions waiting.
+            self._stopped.set()
+            raise
+
+    def _ask_and_keep(self, question: Question) -> None:
+        """Ask one question and keep its answer, or note why there is none."""
         try:
             reservation = self.budget.reserve(*question.tokens)
         except BudgetReachedError:
