@@ -11,14 +11,19 @@ import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
+from alarm.evaluation.effects import cohen_h, minimum_detectable_difference, sign_test
+from alarm.evaluation.statistics import bootstrap_win_rate
 from alarm.records import generations_of, judge_path, read_judge, read_record, record_path, write_judge, write_record
 from alarm.report.agreement_table import agreement_table
+from alarm.report.comparisons import BOOTSTRAP_SEED
 from alarm.report.judge_table import judge_table
+from alarm.report.pairing import paired
 from alarm.report.published import PAPER_METHODS, Published
 from alarm.report.ranking_table import ranking_table
 from alarm.report.render import render
 from alarm.report.runs import TaskRuns, read_runs
 from alarm.report.verdicts import SFT, model_verdicts, score_verdicts
+from alarm.report.win_tables import win_rate_table
 from tests.synthetic_runs import judge_record, run, write_experiment, write_judged, write_run
 
 JUDGE = "openai:made-up"
@@ -120,6 +125,23 @@ def test_without_verdicts_there_is_no_table_and_the_page_says_so(tmp_path):
     assert all(judge_table(runs, published()) is None for runs in read_runs(tmp_path, "tiny"))
     render(tmp_path, "tiny")
     assert "wmt: verdicts of a language model" in (tmp_path / "tiny" / "README.md").read_text()
+
+
+def test_win_rate_tables_state_ties_effect_size_and_what_could_be_found(results):
+    runs = runs_of(results)
+    table = win_rate_table(runs, published())
+    cell = cells(table)["By gold quality", "holistic_only", "weighted_sum"]
+    assert cell["note"] == "100.0 % ties", "both runs have the same golds here"
+    cell = cells(table)["By gold quality", "alarm", "aspect_only"]
+    pair = paired(runs, "alarm", "aspect_only", "gold")
+    estimate = bootstrap_win_rate([pair.outcomes], seed=BOOTSTRAP_SEED, spread=pair.spread)
+    assert cell["note"] == "0.0 % ties" and float(cell["mean"]) == pytest.approx(estimate.value)
+    assert float(cell["effect_size"]) == pytest.approx(cohen_h(estimate.value))
+    assert float(cell["detectable"]) == pytest.approx(minimum_detectable_difference(estimate))
+    assert float(cell["sign_p"]) == sign_test(pair.outcomes).p
+    average = cells(table)["By gold quality", "alarm", "average"]
+    assert average["sign_p"] == "" and float(average["effect_size"]) > 0
+    assert "in half of these pairs with a power of 80 %" in table.markdown()
 
 
 # Ranking.

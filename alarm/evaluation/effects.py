@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from alarm.evaluation.errors import LEVEL
-from alarm.evaluation.statistics import Estimate
+
+if TYPE_CHECKING:
+    from alarm.evaluation.statistics import Estimate
 
 POWER = 0.8
 

@@ -17,6 +17,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from alarm.evaluation.effects import cohen_dz, cohen_h
 from alarm.evaluation.errors import LEVEL, Errors, errors_of
 from alarm.evaluation.seeds import SeedSpread
 
@@ -38,6 +39,8 @@ class Estimate:
     p: float
     errors: Errors | None = None
     """What the interval is made of."""
+    effect_size: float | None = None
+    """Cohen's h of a win rate, Cohen's d_z of a mean of paired differences."""
 
 
 def bootstrap_win_rate(
@@ -68,7 +71,8 @@ def bootstrap_win_rate(
         return np.mean([_rate(prompts @ w.T, prompts @ lost.T) for w, lost in zip(wins, losses, strict=True)], axis=0)
 
     estimate = _bootstrap(statistic, np.mean(arrays, axis=0), null=50.0, seed=seed, resamples=resamples, spread=spread)
-    return replace(estimate, low=max(0.0, estimate.low), high=min(100.0, estimate.high))
+    low, high = max(0.0, estimate.low), min(100.0, estimate.high)
+    return replace(estimate, low=low, high=high, effect_size=cohen_h(min(100.0, estimate.value)))
 
 
 def bootstrap_mean(
@@ -89,7 +93,8 @@ def bootstrap_mean(
     def statistic(prompts: NDArray) -> NDArray:
         return prompts @ table.T / table.shape[1]
 
-    return _bootstrap(statistic, table, null=0.0, seed=seed, resamples=resamples, spread=spread)
+    estimate = _bootstrap(statistic, table, null=0.0, seed=seed, resamples=resamples, spread=spread)
+    return replace(estimate, effect_size=cohen_dz(table))
 
 
 def estimate_of(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from alarm.evaluation.effects import cohen_dz, cohen_h, minimum_detectable_difference, sign_test
+from alarm.evaluation.effects import minimum_detectable_difference, sign_test
 from alarm.evaluation.ranking import mean_outcomes
 from alarm.evaluation.seeds import seed_spread
 from alarm.evaluation.statistics import LEVEL, bootstrap_mean, bootstrap_win_rate, holm
@@ -88,7 +88,7 @@ def _means(pairs: Sequence[Paired]) -> str:
                 number_text(estimate.value, digits, sign="+"),
                 _interval(estimate.low, estimate.high, digits),
                 _p(p),
-                number_text(cohen_dz(pair.differences), 2, sign="+"),
+                number_text(estimate.effect_size, 2, sign="+"),
                 number_text(minimum_detectable_difference(estimate), digits),
             ]
         )
@@ -122,7 +122,7 @@ def _wins(runs: TaskRuns, method: str, baseline: str, pairs: Sequence[Paired]) -
                 _interval(estimate.low, estimate.high, 1),
                 _p(p),
                 "/".join(map(str, counts)),
-                number_text(cohen_h(estimate.value), 2, sign="+"),
+                number_text(estimate.effect_size, 2, sign="+"),
                 _p(sign_test(np.nan_to_num(outcome)).p, mark=False),
                 number_text(minimum_detectable_difference(estimate), 1),
             ]

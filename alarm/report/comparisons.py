@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from alarm.evaluation.effects import minimum_detectable_difference, sign_test
 from alarm.evaluation.statistics import Estimate, bootstrap_mean, bootstrap_win_rate, holm, verdict
 from alarm.evaluation.win_rates import outcomes, spread, win_rate
 from alarm.report.published import Number
@@ -45,8 +46,22 @@ def win_cell(runs: TaskRuns, row: str, opponents: Sequence[str], score: str, pub
         estimate=bootstrap_win_rate(tables, seed=BOOTSTRAP_SEED, spread=runs.seed_spread(score)),
         published=published,
         note=tie_share(tables),
+        sign_p=sign_test(tables[0]).p if len(tables) == 1 else None,
         missing=", ".join(gaps) or None,
     )
+
+
+def detectable(groups: Sequence[dict[tuple[str, str], Cell]]) -> list[str]:
+    """How small a difference these cells could show, in a sentence; none where nothing was compared."""
+    found = [c.estimate for cells in groups for c in cells.values() if c.estimate and c.estimate.errors]
+    if not found:
+        return []
+    median = float(np.median([minimum_detectable_difference(estimate) for estimate in found]))
+    return [
+        f"A sample like this one finds a true difference of {median:.0f} points in half of these pairs with a power of "
+        "80 %, before correction; the CSV file has it for each pair (`detectable`), with Cohen's h (`effect_size`) and "
+        "an exact sign test (`sign_p`, for these trained policies only)."
+    ]
 
 
 def tie_share(outcomes: Sequence[NDArray]) -> str:

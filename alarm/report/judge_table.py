@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from alarm.evaluation.effects import sign_test
 from alarm.evaluation.judges.base import Choice, Verdict, first_choice_share
 from alarm.evaluation.ranking import mean_outcomes
 from alarm.evaluation.seeds import SeedSpread, seed_spread
@@ -15,7 +16,7 @@ from alarm.evaluation.statistics import bootstrap_win_rate
 from alarm.evaluation.win_rates import Spread, spread
 from alarm.records import JudgeRecord
 from alarm.report.captions import compared_with_paper, origin_of
-from alarm.report.comparisons import BOOTSTRAP_SEED, correct
+from alarm.report.comparisons import BOOTSTRAP_SEED, correct, detectable
 from alarm.report.published import PAPER_METHODS, Published
 from alarm.report.runs import TaskRuns
 from alarm.report.tables import Block, Cell, Table
@@ -54,6 +55,7 @@ def judge_table(runs: TaskRuns, published: Published) -> Table | None:
             "out and counted. Mean ± sd over n seeds (sample sd).",
             INTERVALS.format(family="this table's pairs").replace("the task's runs", "the judged runs"),
             VERDICT,
+            *detectable([block.cells for block in blocks]),
             "First place chosen: over both orders of all pairs, of the places chosen; 50 % for a judge that reads the "
             "texts alone.",
             *compared_with_paper(runs.task, runs.scale, "a language model, named above each block,"),
@@ -119,7 +121,8 @@ def _win_cell(outcome: NDArray, pooled: SeedSpread | None, number) -> Cell:
     # Neither a win nor a loss, which is all that a win rate asks.
     estimate = bootstrap_win_rate([np.nan_to_num(outcome)], seed=BOOTSTRAP_SEED, spread=pooled)
     note = f"{ties:.1f} % ties, {int((~known).sum())} invalid"
-    return Cell(spread(rates), estimate, published=number, note=note)
+    sign_p = sign_test(np.nan_to_num(outcome)).p
+    return Cell(spread(rates), estimate, published=number, note=note, sign_p=sign_p)
 
 
 def _counts(runs: TaskRuns, record: JudgeRecord) -> dict[str, Cell]:

@@ -7,6 +7,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from alarm.evaluation.effects import minimum_detectable_difference
 from alarm.evaluation.statistics import LEVEL, Estimate
 from alarm.evaluation.win_rates import Spread
 from alarm.report.published import Number
@@ -30,6 +31,8 @@ class Cell:
     note: str | None = None
     digits: int = 2
     show_count: bool = True
+    sign_p: float | None = None
+    """Of the sign test over prompts, not corrected; only in CSV."""
 
     def markdown(self) -> str:
         """The cell's lines, joined by `<br>`; bold where the difference is significant."""
@@ -128,6 +131,9 @@ CSV_HEADER = (
     "low",
     "high",
     "p_holm",
+    "effect_size",
+    "detectable",
+    "sign_p",
     "published_mean",
     "published_sd",
     "verdict",
@@ -141,7 +147,9 @@ def _csv_values(cell: Cell) -> list[object]:
     return [
         *((m.mean, m.sd, m.count) if m else (None,) * 3),
         cell.effect_name,
-        *((e.value, e.low, e.high, e.p) if e else (None,) * 4),
+        *((e.value, e.low, e.high, e.p, e.effect_size) if e else (None,) * 5),
+        minimum_detectable_difference(e) if e and e.errors else None,
+        cell.sign_p,
         *((p.mean, p.sd) if p else (None,) * 2),
         cell.verdict,
         cell.note,

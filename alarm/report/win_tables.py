@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from alarm.report.captions import compared_with_paper, origin
-from alarm.report.comparisons import correct, win_cell
+from alarm.report.comparisons import correct, detectable, win_cell
 from alarm.report.published import BLOCKS, PAPER_METHODS, PAPER_TASKS, Published
 from alarm.report.runs import TaskRuns, mixtures
 from alarm.report.tables import Block, Cell, Table
@@ -52,6 +52,7 @@ def win_rate_table(runs: TaskRuns, published: Published) -> Table:
         )
     ]
     caption = [READING, INTERVALS.format(family="this table's pairs, and over its averages"), VERDICT]
+    caption += detectable(pairs)
     if runs.aspect:
         other = f"; the paper selected {paper.aspect}, whose win rates are not set beside" if paper else ""
         caption.append(f"The selected aspect is {runs.aspect}{'' if same_aspect else other}.")
