@@ -17,7 +17,8 @@ from alarm.report.runs import TaskRuns
 from alarm.report.win_tables import GOLD
 
 SFT = "sft"
-HOLISTIC = "holistic"
+JUDGES = (GOLD, "holistic")
+"""Scores whose disagreement the page filters by; they stand first, on record or not."""
 LEFT_OUT = frozenset(("holistic_raw",))
 """Scores that say what another says."""
 MOST_PROMPTS = 1000
@@ -75,8 +76,8 @@ def _task_data(runs: TaskRuns) -> dict[str, Any] | None:
         ids = [i for i in runs.prompts if i in set(ids)] + [i for i in ids if i not in runs.prompts]
     total, ids = len(ids), _thinned(ids)
     everything = [generation for generations in by_run.values() for generation in generations.values()]
-    scores = [name for name in dict.fromkeys(n for g in everything for n in g.scores) if name not in LEFT_OUT]
-    scores.sort(key=lambda name: (name != GOLD, name != HOLISTIC))
+    recorded = dict.fromkeys(name for generation in everything for name in generation.scores)
+    scores = list(dict.fromkeys((*JUDGES, *(name for name in recorded if name not in LEFT_OUT))))
     aspects = _aspects(runs, everything)
     aspect_names = [aspect["name"] for aspect in aspects]
     labels = {name: runs.label(name) for name in scores} | {metric.name: metric.label for metric in runs.metrics}

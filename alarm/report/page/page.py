@@ -24,7 +24,7 @@ from alarm.report.tables import Block, Table
 from alarm.settings import SCALES
 
 STYLES = ("page.css", "tables.css", "generations.css")
-SCRIPTS = ("theme.js", "generations.js")
+SCRIPTS = ("theme.js", "parts.js", "generations.js")
 _WIDTH = re.compile(r'viewBox="0 0 ([\d.]+)')
 
 

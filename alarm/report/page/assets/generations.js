@@ -1,6 +1,7 @@
 // The browser of generations. Everything a model wrote reaches the page as text, never as markup.
 (() => {
   "use strict";
+  const { el, signed, plain, strength, side, colouredText } = PARTS;
   const source = document.getElementById("generations-data");
   if (!source) return;
   const TASKS = JSON.parse(source.textContent);
@@ -13,17 +14,6 @@
   const ID = "id:"; // begins a search for one prompt
   const ANCHOR = "#generations?"; // begins the address of a view
   const $ = (name) => document.getElementById(`g-${name}`);
-
-  const el = (tag, properties = {}, ...children) => {
-    const node = document.createElement(tag);
-    for (const [name, value] of Object.entries(properties)) {
-      if (name === "class") node.className = value;
-      else if (name === "style") for (const [key, item] of Object.entries(value)) node.style.setProperty(key, item);
-      else node[name] = value;
-    }
-    node.append(...children.filter((child) => child !== null && child !== undefined));
-    return node;
-  };
 
   // State, and its place in the address.
 
@@ -133,42 +123,6 @@
 
   // Drawing.
 
-  const signed = (value, digits = 2) => {
-    const text = Math.abs(value).toFixed(digits);
-    return `${value < 0 ? "−" : "+"}${text}`;
-  };
-  const plain = (value) => (value === null ? "–" : String(Number(value.toPrecision(3))).replace("-", "−"));
-  const strength = (value, strong) => `${Math.round(Math.min(1, Math.abs(value) / strong) * 100)}`;
-  const side = (value) => (value < 0 ? "below" : "above");
-
-  const colouredText = (answer, index, aspect) => {
-    // Spans count characters, strings of JavaScript count UTF-16 units.
-    const characters = Array.from(answer[TEXT]);
-    const spans = (index < 0 ? [] : answer[SPANS][index]).map(([start, end, value]) => {
-      while (start < end && /\s/.test(characters[start])) start += 1;
-      return { start, end: Math.min(end, characters.length), value };
-    });
-    const cuts = new Set([0, characters.length, ...spans.flatMap(({ start, end }) => [start, end])]);
-    const edges = [...cuts].sort((a, b) => a - b);
-    return edges.slice(0, -1).map((start, i) => {
-      const text = characters.slice(start, edges[i + 1]).join("");
-      const over = spans.filter((span) => span.start <= start && span.end >= edges[i + 1]);
-      if (!over.length) return text;
-      const value = over.reduce((a, b) => (Math.abs(b.value) > Math.abs(a.value) ? b : a)).value;
-      const number = state.numbers && over.some((span) => span.end === edges[i + 1]);
-      return el(
-        "mark",
-        {
-          class: side(value),
-          style: { "--strength": strength(value, aspect.strong) },
-          title: over.map((span) => `${aspect.label}: reward ${signed(span.value)}`).join("; "),
-        },
-        text,
-        number ? el("sup", {}, signed(value)) : null,
-      );
-    });
-  };
-
   const names = (methods) =>
     [...methods].map(([method, seeds]) => {
       const which = seeds[0] === null || state.seed !== "all" ? "" : ` ${seeds.join(" ")}`;
@@ -179,7 +133,9 @@
     const index = task.aspects.findIndex((aspect) => aspect.name === state.aspect);
     const scores = entry.answer[SCORES];
     const holistic = scores[HOLISTIC];
-    const text = el("p", { class: "text" }, ...colouredText(entry.answer, index, task.aspects[index]));
+    const rewards = index < 0 ? [] : entry.answer[SPANS][index];
+    const marked = colouredText(entry.answer[TEXT], rewards, task.aspects[index], state.numbers);
+    const text = el("p", { class: "text" }, ...marked);
     if (!entry.answer[TEXT]) text.append(el("em", {}, "(empty)"));
     if (holistic !== null && holistic !== undefined) {
       text.append(
