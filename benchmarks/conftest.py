@@ -20,6 +20,7 @@ os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(1 << 30))
 import pytest
 
 from alarm.experiment.choices import add_choices
+from benchmarks.throughput import plugin as throughput
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -60,6 +61,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if throughput.asked_for(config):
+        throughput.register(config)
+        return
     from alarm.experiment.session import Session
 
     try:
@@ -70,7 +74,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """One worker per core on CPU, one in all on an accelerator, unless `-n` says otherwise."""
+    """One worker per core on CPU, one in all on an accelerator, unless `-n` says otherwise; none for throughput."""
+    if throughput.asked_for(config):
+        return
     if config.option.numprocesses is None and not hasattr(config, "workerinput") and not config.option.usepdb:
         workers = len(os.sched_getaffinity(0)) if config.option.device == "cpu" else 1
         config.option.numprocesses = workers
@@ -97,7 +103,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave out what is there only where it is asked for."""
-    return True if collection_path.name == "test_judge.py" and not config.alarm.judge else None
+    if throughput.asked_for(config):
+        return None
+    left_out = {throughput.MODULE, *(() if config.alarm.judge else ("test_judge.py",))}
+    return True if collection_path.name in left_out else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -193,6 +202,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     config = session.config
     if StatusLine.current:
         StatusLine.current.stop()
+    if config.alarm is None:
+        return
     config.alarm.close()
     if hasattr(config, "workerinput") or config.option.collectonly:
         return

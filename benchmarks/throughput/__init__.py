@@ -1,0 +1,1 @@
+"""What `pytest benchmarks -k throughput` measures: workloads, the networks they run, and the meter."""
