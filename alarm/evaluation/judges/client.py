@@ -98,7 +98,7 @@ class ChatClient:
         import openai
 
         # The hook sees every attempt, which the client itself does not tell.
-        http = openai.DefaultHttpxClient(event_hooks={"request": [self._count]}, timeout=self.timeout)
+        http = openai.DefaultHttpxClient(event_hooks={"request": [self._count]})
         return openai.OpenAI(
             base_url=self.endpoint.base_url,
             api_key=self.endpoint.api_key or NO_KEY,
