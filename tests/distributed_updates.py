@@ -98,7 +98,7 @@ def outcome(trainer: PPOTrainer, history: list[dict[str, float]]) -> dict:
 
 
 def main(out: Path, name: str, cases: list[str]) -> None:
-    engine.join("cpu")
+    engine.join(engine.own_device("cpu"))
     for case in cases:
         trainer = build(out, case)
         result = outcome(trainer, run(trainer, range(STEPS)))

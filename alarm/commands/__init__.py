@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from alarm.commands import compare, judge, listing, lm_harness, report, show, tables, train_reward_models
+from alarm.commands import comet, compare, judge, listing, lm_harness, report, run, show, tables, train_reward_models
 
 COMMANDS: dict[str, ModuleType] = {
+    "comet": comet,
     "compare": compare,
     "judge": judge,
     "list": listing,
     "lm-eval": lm_harness,
     "report": report,
+    "run": run,
     "show": show,
     "tables": tables,
     "train-reward-models": train_reward_models,

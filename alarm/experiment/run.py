@@ -23,8 +23,10 @@ from alarm.experiment.reference_levels import reference_levels
 from alarm.experiment.rewards import RewardFunction
 from alarm.experiment.rounds import RoundRewardModel, round_ends
 from alarm.experiment.scoring import score_generations, score_labels, score_means
+from alarm.experiment.sharded_scorer import in_shards
 from alarm.files import read_json, write_json
 from alarm.methods import Method, method_named, method_source
+from alarm.ppo import engine, processes
 from alarm.ppo.advantages import leave_one_out
 from alarm.ppo.policy import Policy
 from alarm.ppo.rollout import rollout
@@ -40,7 +42,10 @@ POLICY = "policy"
 
 
 class Run:
-    """One method on one task with one seed. Interrupted runs resume from their last checkpoint."""
+    """One method on one task with one seed. Interrupted runs resume from their last checkpoint.
+
+    Several processes (see `alarm.ppo.processes`) make a run together; what is not said to be the main one's, all do.
+    """
 
     def __init__(self, lab: Lab, spec: RunSpec) -> None:
         """Raises `ValueError` if the method asks for an aspect that the task lacks, or batches cannot be cut evenly."""
@@ -61,6 +66,14 @@ class Run:
                 f"method {spec.method} asks for aspect {self.aspect!r}, which task {spec.task} lacks; "
                 f"known: {', '.join(lab.scorers)}"
             )
+
+    def prepare(self) -> None:
+        """Build all that the run shares with others, so that only the run itself is left to do."""
+        model = RoundRewardModel(self.lab, self.method.recipe, seed=self.spec.seed)
+        self._rewards(model)
+        shared = ["reference_golds", "sft_dev_golds", "sft_test_generations"]
+        for name in shared + ["preferences"] * model.iterative:
+            getattr(self.lab, name)
 
     def record(self) -> RunRecord:
         """Run it, or take it from the store; returns its record with the path of the stored file."""
@@ -112,13 +125,7 @@ class Run:
         started = datetime.now(UTC).isoformat(timespec="seconds")
         clock = _Clock()
         self.lab.progress.start(f"{self.spec.task} {self.spec.name} seed {self.spec.seed}")
-        policy = Policy.load(
-            self.lab.policy_directory,
-            self.lab.preset.policy,
-            seed=self.spec.seed,
-            value_dropout=self.settings.value_dropout,
-            device=self.lab.device,
-        )
+        policy = self._policy(self.lab.device)
         trainer = PPOTrainer(policy, self.settings, seed=self.spec.seed, skip_first_token=self.method.released_defects)
         model = RoundRewardModel(self.lab, self.method.recipe, seed=self.spec.seed)
         history: list[dict[str, Any]] = []
@@ -134,11 +141,29 @@ class Run:
         except _StoppedError as problem:
             error = f"iteration {len(history)}: {problem}"
         generations, metrics = self._test(policy, clock) if error is None else ([], {})
-        record = self._record(history, metrics, clock, started, error)
         if error is None:
-            policy.save(path / POLICY)
-        write_record(path, record, generations)
-        _remove(work)
+            self._save(policy, path / POLICY)
+        if processes.is_main():
+            write_record(path, self._record(history, metrics, clock, started, error), generations)
+            _remove(work)
+
+    def _policy(self, device: str) -> Policy:
+        """The SFT policy, as PPO begins with it."""
+        return Policy.load(
+            self.lab.policy_directory,
+            self.lab.preset.policy,
+            seed=self.spec.seed,
+            value_dropout=self.settings.value_dropout,
+            device=device,
+        )
+
+    def _save(self, policy: Policy, folder: Path) -> None:
+        if processes.count() > 1:
+            # A sharded network cannot save itself.
+            weights, policy = engine.whole_weights(policy), self._policy("cpu")
+            policy.load_state_dict(weights)
+        if processes.is_main():
+            policy.save(folder)
 
     def _train(
         self,
@@ -222,15 +247,16 @@ class Run:
         lab = self.lab
         asked = {"none": (), "holistic": ("holistic",), "all": ("holistic", *lab.task.properties)}
         scorers = {"holistic": model.scorer, **lab.scorers}
-        properties = {name: scorers[name] for name in asked[self.method.properties]}
+        names = asked[self.method.properties]
+        sharded = {name: in_shards(scorers[name]) for name in {"holistic", self.aspect, *names}}
         return RewardFunction(
             self.method,
             lab.preset.reward,
-            model.scorer,
-            lab.scorers[self.aspect],
+            sharded["holistic"],
+            sharded[self.aspect],
             {**lab.constants, "holistic": model.constants},
-            properties=properties,
-            references=reference_levels(lab, properties),
+            properties={name: sharded[name] for name in names},
+            references=reference_levels(lab, {name: scorers[name] for name in names}),
         )
 
     def _dev_golds(self, policy: Policy) -> list[float]:
@@ -241,7 +267,8 @@ class Run:
     def _end_round(self, policy: Policy, model: RoundRewardModel, number: int, path: Path) -> dict[str, Any]:
         """What the reward model makes of the current policy; the samples of the last round are kept."""
         samples = model.samples(policy, number)
-        write_samples(path / FINAL_SAMPLES, samples)
+        if processes.is_main():
+            write_samples(path / FINAL_SAMPLES, samples)
         return {"round": number} | model.judge(samples)
 
     def _checkpoint(
@@ -256,6 +283,8 @@ class Run:
         """The state names its weights and replaces the old one in one rename: a kill leaves one whole pair."""
         weights = f"iteration{len(history)}"
         trainer.save(work / weights)
+        if not processes.is_main():
+            return
         model.save(work / weights / REWARD_MODEL)
         state = {"weights": weights, "history": history, "started": started, "seconds": clock.seconds}
         write_json(work / STATE, state)
@@ -266,6 +295,8 @@ class Run:
         examples = lab.task.split("test")[: lab.preset.evaluation.test_examples]
         with clock("evaluation"):
             samples = generate(policy, examples, lab.preset)
+            if not processes.is_main():
+                return [], {}
             generations = score_generations(lab, examples, samples)
             metrics = {
                 "test": score_means(generations),
@@ -299,7 +330,7 @@ class Run:
             scale=lab.preset.scale,
             seed=self.spec.seed,
             settings=lab.preset.to_dict(),
-            environment=environment(lab.device),
+            environment=_environment(lab.device),
             data_fingerprint=lab.task.fingerprint,
             started=started,
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -346,6 +377,14 @@ class _Clock:
         started = time.perf_counter()
         yield
         self.seconds[phase] += time.perf_counter() - started
+
+
+def _environment(device: str) -> dict[str, Any]:
+    """Where the run took place, with the number of processes where it is not one."""
+    found = environment(device)
+    if processes.count() > 1:
+        found |= {"hardware": f"{found['hardware']}, {processes.count()} processes", "processes": processes.count()}
+    return found
 
 
 def _generator(device: str, *seeds: int) -> torch.Generator:

@@ -38,23 +38,14 @@ def launched() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def join(device: str) -> str:
-    """Join the processes that were launched with this one; returns the device of this process.
+def own_device(device: str) -> str:
+    """The device of this process where all were told `device`.
 
     Raises:
         ValueError: accelerate was configured for what PPO here does not do; said before anything is loaded.
     """
     if launched() == 1:
         return device
-    on_cpu = torch.device(device).type == "cpu"
-    _check_configuration()
-    # Left on, transformers would load every network empty in all processes but one, reward models included.
-    os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"
-    own = accelerator(on_cpu).device
-    return device if on_cpu else str(own)
-
-
-def _check_configuration() -> None:
     precision = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
     if precision != "no":
         raise ValueError(
@@ -66,21 +57,34 @@ def _check_configuration() -> None:
             raise ValueError(f"accelerate is set to {name}; PPO runs by DDP (--multi_gpu) or FSDP (--use_fsdp)")
     if _by_fsdp() and os.environ.get("FSDP_VERSION", "1") != "2":
         raise ValueError("PPO needs FSDP's second version; launch with --fsdp_version 2")
+    # Left on, transformers would load every network empty in all processes but one, reward models included.
+    os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"
+    return f"cuda:{os.environ['LOCAL_RANK']}" if device == "cuda" else device
+
+
+def join(device: str) -> None:
+    """Form one group with the processes that were launched with this one; `device` is its own."""
+    if launched() > 1:
+        accelerator(torch.device(device).type == "cpu")
 
 
 def _by_fsdp() -> bool:
     return os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
 
 
+def lost_company(error: RuntimeError) -> bool:
+    """Whether a call of all processes failed because another one is gone."""
+    signs = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "Connection refused", "Timed out")
+    return isinstance(error, torch.distributed.DistError) or any(sign in str(error) for sign in signs)
+
+
 @cache
 def accelerator(on_cpu: bool) -> Accelerator:
     """This process's accelerator; the first call forms the group."""
     from accelerate import Accelerator
-    from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
+    from accelerate.utils import InitProcessGroupKwargs
 
-    # The only buffer of a policy never changes.
-    handlers = [InitProcessGroupKwargs(timeout=PATIENCE), DistributedDataParallelKwargs(broadcast_buffers=False)]
-    return Accelerator(cpu=on_cpu, kwargs_handlers=handlers)
+    return Accelerator(cpu=on_cpu, kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)])
 
 
 def prepare(policy: Policy, optimizer: torch.optim.Optimizer) -> nn.Module:
@@ -128,7 +132,7 @@ def unsharded(policy: nn.Module) -> Iterator[None]:
 
 
 def shard_again(policy: nn.Module) -> None:
-    """Drop the whole weights that a call without a backward pass leaves at hand: after an optimiser step they are old."""
+    """Drop the whole weights that a call without a backward pass leaves at hand, old after the next optimiser step."""
     for module in _sharded_modules(policy):
         module.reshard()
 
