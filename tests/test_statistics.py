@@ -158,6 +158,12 @@ def test_a_known_spread_of_seeds_sharpens_what_three_seeds_say():
     assert wild.errors.seeds_df == 40 and alone.errors.seeds_df == 2
 
 
+def test_seeds_that_differ_more_than_others_do_are_not_made_calm_by_the_others():
+    data = np.random.default_rng(2).normal(0, 1, (3, 100)) + np.array([[-2.0], [0.0], [3.0]])
+    alone, among = (bootstrap_mean(data, seed=0, spread=spread) for spread in (None, SeedSpread(1.0, 100, 40)))
+    assert among.errors.seeds == pytest.approx(alone.errors.seeds) and among.errors.seeds_df == 40
+
+
 def test_the_pooled_spread_is_the_mean_f_statistic_of_seeds():
     """Against an F statistic from sums of squares, and against what the simulation put in."""
     generator = np.random.default_rng(0)
