@@ -31,7 +31,7 @@ def test_one_seeds_sign_test_counts_its_prompts_and_has_two_sides(row):
 
 def test_only_the_sign_of_a_difference_counts():
     outcomes = np.array([[1, -1, 1, 0], [1, 1, -1, 0], [1, 1, -1, 1]])
-    sizes = np.array([[0.1, 5, 9, 3], [2, 1, 1, 3], [4, 1, 1, 0.1]])
+    sizes = np.array([[0.1, 5, 1, 3], [2, 1, 1, 3], [4, 1, 1, 0.1]])
     assert sign_test(outcomes) == sign_test(outcomes * sizes)
 
 
