@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alarm.evaluation.seeds import SeedSpread, seed_spread
+from alarm.files import sha256_of
 from alarm.records import (
     BestOfKRecord,
     Generation,
@@ -252,8 +253,21 @@ def _task_runs(results: Path, scale: str, task: str, kind: str, records: Sequenc
         sft={g.id: g for g in read_generations(sft)} if sft.is_file() else None,
         prompts={row.id: row for row in read_prompts(prompts)} if prompts.is_file() else None,
         judges=[read_judge(path) for path in sorted(folder.glob("judge_*.json"))],
-        metrics=[read_metric(path) for path in sorted(folder.glob("metric_*.json"))],
+        metrics=[_current(read_metric(path), records, sft) for path in sorted(folder.glob("metric_*.json"))],
     )
+
+
+def _current(metric: MetricRecord, records: Sequence[RunRecord], sft: Path) -> MetricRecord:
+    """The metric without its scores of responses that later runs have replaced since."""
+    now = {(r.run_name, str(r.seed)): r.generations["sha256"] for r in records if r.generations}
+    if sft.is_file():
+        now["sft", "0"] = sha256_of(sft)
+    scored = metric.facts.get("responses", {})
+    kept = {
+        name: {seed: found for seed, found in seeds.items() if scored.get(name, {}).get(seed) == now.get((name, seed))}
+        for name, seeds in metric.scores.items()
+    }
+    return replace(metric, scores={name: seeds for name, seeds in kept.items() if seeds}) if scored else metric
 
 
 def _of_kind(record: BestOfKRecord, kind: str) -> BestOfKRecord | None:
