@@ -97,17 +97,13 @@ def test_everything_an_answer_depends_on_is_in_its_key():
     usual = {"prompt": prompt, "settings": JudgeSettings(), "endpoint": Endpoint("http://h/v1")}
 
     def keys(pair=pair, **changes):
-        return [
-            key
-            for question in both_orders(pair, **{**usual, **changes})
-            for key in (question.schema_key, question.text_key)
-        ]
+        questions = both_orders(pair, **{**usual, **changes})
+        return [form.key for question in questions for form in question.forms]
 
     variants = [
         keys(),
         keys(prompt=changed_prompt),
         keys(settings=JudgeSettings(model="other")),
-        keys(settings=JudgeSettings(temperature=0.5)),
         keys(settings=JudgeSettings(max_tokens=65)),
         keys(endpoint=Endpoint("http://other/v1")),
         keys(Pair(Example("i", "p", "r2", {"source": "s"}), "one", "two")),
@@ -115,7 +111,9 @@ def test_everything_an_answer_depends_on_is_in_its_key():
         keys(Pair(Example("i", "p", "r", {"source": "s"}), "one", "three")),
     ]
     everything = [key for variant in variants for key in variant]
-    assert len(set(everything)) == len(everything) == 4 * len(variants)
+    assert len(set(everything)) == len(everything) == 8 * len(variants)
+    warmer = keys(settings=JudgeSettings(temperature=0.5))
+    assert [key in keys() for key in warmer] == [False, False, True, True] * 2  # two forms leave it to the server
     # And nothing else is: neither how long to wait, nor the key, nor the id of the item.
     assert keys(settings=JudgeSettings(timeout=1, retries=1, concurrency=1)) == keys()
     assert keys(endpoint=Endpoint("http://user:secret@h/v1/", "sk-12345678")) == keys()

@@ -141,10 +141,30 @@ def test_a_server_that_knows_no_schema_is_asked_without_it_from_then_on(make_jud
         with_schema = ["response_format" in request for request in server.seen.requests]
         assert with_schema == [True] + [False] * 8
         assert [j.verdict for j in judged] == [Verdict.WIN, Verdict.LOSE] * 2
-        assert judge.facts(pairs(4))["answers"] == {"by_schema": 0, "as_plain_text": 8}
+        assert judge.facts(pairs(4))["answers_by_form"] == {"plain_text": 8}
         # A later judge finds these answers, whatever form it would have asked in.
         assert count_verdicts(make_judge(server).judge(pairs(4)))["invalid"] == 0
         assert len(server.seen.requests) == 9
+
+
+def test_a_model_that_takes_no_temperature_is_asked_without_and_the_facts_say_so(make_judge):
+    """As models that reason first refuse it, one parameter at a time."""
+
+    def behaviour(request):
+        for name in ("max_tokens", "temperature"):
+            if name in request:
+                return problem(400, f"Unsupported parameter: '{name}'")
+        return longer_wins(request)
+
+    with serving(behaviour) as server:
+        judge = make_judge(server)
+        assert judge.judge(ONE)[0].verdict == Verdict.WIN
+        last = server.seen.requests[-1]
+        assert [len(server.seen.requests), last["max_completion_tokens"]] == [2 + 2, 64]
+        assert "response_format" in last
+    facts = judge.facts(ONE)
+    assert facts["answers_by_form"] == {"schema_at_default_temperature": 2}
+    assert facts["temperature"] == "default"
 
 
 def test_a_request_refused_after_the_schema_has_worked_is_not_the_schemas_fault(make_judge):
@@ -423,7 +443,7 @@ def test_facts_say_what_verdicts_depend_on_and_cost(make_judge):
     assert facts["server"] == server.url
     assert facts["prompt"] == {"name": "wmt", "version": "v1", "sha256": load_prompt("wmt").sha256}
     assert (facts["temperature"], facts["max_tokens"]) == (0.0, 64)
-    assert facts["answers"] == {"by_schema": 6, "as_plain_text": 0}
+    assert facts["answers_by_form"] == {"schema": 6}
     assert facts["tokens"] == {"input": 600, "output": 42}
     assert facts["usd"] == pytest.approx((600 * 10 + 42 * 100) / 1e6)
     assert facts["this_time"] == {"requests": 6, "answers": 6, "answers_from_cache": 0}

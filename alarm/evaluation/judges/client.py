@@ -156,8 +156,8 @@ class ChatClient:
             finish_reason=_text(getattr(choices[0], "finish_reason", None)),
             refusal=self._without_key(_text(getattr(message, "refusal", None))),
             model=self._without_key(_text(getattr(reply, "model", None))),
-            input_tokens=_count(getattr(usage, "prompt_tokens", None)),
-            output_tokens=_count(getattr(usage, "completion_tokens", None)),
+            input_tokens=_number(getattr(usage, "prompt_tokens", None)),
+            output_tokens=_number(getattr(usage, "completion_tokens", None)),
         )
 
     def _count(self, _: object) -> None:
@@ -180,5 +180,5 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _count(value: object) -> int | None:
+def _number(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

@@ -14,7 +14,7 @@ from alarm.evaluation.judges.client import AccessError, ChatClient, Endpoint, No
 from alarm.evaluation.judges.cost import Budget, BudgetReachedError, CostEstimate, Prices
 from alarm.evaluation.judges.parsing import parse_choice
 from alarm.evaluation.judges.prompting import JudgePrompt
-from alarm.evaluation.judges.questions import JudgeSettings, Question, both_orders
+from alarm.evaluation.judges.questions import DEFAULT_TEMPERATURE, Form, JudgeSettings, Question, both_orders
 
 KIND = "openai"
 FAILURES_IN_A_ROW = 10
@@ -32,8 +32,9 @@ class JudgeStoppedError(ValueError):
 class OpenAIJudge(Judge):
     """Any model behind an OpenAI-compatible server.
 
-    Answers are asked for in a JSON schema; a server that refuses it gets the same words without it, from then on. Every
-    answer goes to the cache at once. Equal responses are ties that are never asked about.
+    Answers are asked for in a JSON schema; a server that refuses the request gets the same words in the next form of
+    `alarm.evaluation.judges.questions`, and in the first that it takes from then on. Every answer goes to the cache at
+    once. Equal responses are ties that are never asked about.
 
     Args:
         prompt: the words of the question.
@@ -63,7 +64,7 @@ class OpenAIJudge(Judge):
         self.answered = 0
         """Questions answered by the server since this judge was made."""
         self._on_step = on_step
-        self._schema_works: bool | None = None
+        self._form: int | None = None
         self._failures: dict[str, str] = {}
         self._row_of_failures = 0
         self._stopped = threading.Event()
@@ -112,8 +113,8 @@ class OpenAIJudge(Judge):
         # Requests run in threads only, so that Ctrl-C, which the main thread gets, cannot lose one that is paid for.
         pool = ThreadPoolExecutor(self.settings.concurrency, thread_name_prefix="judge")
         try:
-            # One at a time until one is answered: that shows whether key, model and schema are accepted.
-            while waiting and self._schema_works is None:
+            # One at a time until one is answered: that shows whether key, model and form are accepted.
+            while waiting and self._form is None:
                 pool.submit(self._ask, waiting.pop(0)).result()
                 done += 1
                 self._on_step(done, total)
@@ -131,9 +132,10 @@ class OpenAIJudge(Judge):
     def facts(self, pairs: Sequence[Pair]) -> dict[str, Any]:
         """What the verdicts on these pairs depend on and what they cost; never a key."""
         questions = self._questions(pairs)
-        answers = [known for question in questions if (known := self._known(question))]
-        by_schema = sum(self.cache.get(question.schema_key) is not None for question in questions)
+        known = [found for question in questions if (found := self._find(question))]
+        answers, forms = [answer for _, answer in known], Counter(form.name for form, _ in known)
         without_choice = Counter(choice.value for choice, reason in map(self._choice, questions) if reason)
+        left_open = any(name.endswith(DEFAULT_TEMPERATURE) for name in forms)
         prices = self.budget.prices
         read, written = (sum(filter(None, counts)) for counts in _tokens(answers))
         return {
@@ -141,10 +143,10 @@ class OpenAIJudge(Judge):
             "served_models": dict(Counter(answer.model for answer in answers).most_common()),
             "server": self.endpoint.address,
             "prompt": {"name": self.prompt.name, "version": self.prompt.version, "sha256": self.prompt.sha256},
-            "temperature": self.settings.temperature,
+            "temperature": "default" if left_open else self.settings.temperature,
             "max_tokens": self.settings.max_tokens,
             "questions": len(questions),
-            "answers": {"by_schema": by_schema, "as_plain_text": len(answers) - by_schema},
+            "answers_by_form": dict(forms),
             "without_choice": {choice.value: without_choice[choice] for choice in WITHOUT_CHOICE},
             "tokens": {"input": read, "output": written},
             "usd": prices.of(read, written) if prices else None,
@@ -177,7 +179,7 @@ class OpenAIJudge(Judge):
         """What was chosen, with the reason if nothing was."""
         answer = self._known(question)
         if answer is None:
-            return Choice.MISSING, self._failures.get(question.schema_key, NOT_ASKED)
+            return Choice.MISSING, self._failures.get(question.key, NOT_ASKED)
         if answer.refusal or answer.finish_reason == "content_filter":
             return Choice.REFUSAL, answer.refusal or "content filter"
         if answer.finish_reason == "length":
@@ -192,14 +194,19 @@ class OpenAIJudge(Judge):
         found = {}
         for pair in pairs:
             if not pair.is_equal:
-                found |= {question.schema_key: question for question in self._orders(pair)}
+                found |= {question.key: question for question in self._orders(pair)}
         return list(found.values())
 
     def _orders(self, pair: Pair) -> tuple[Question, Question]:
         return both_orders(pair, prompt=self.prompt, settings=self.settings, endpoint=self.endpoint)
 
     def _known(self, question: Question) -> Answer | None:
-        return self.cache.get(question.schema_key) or self.cache.get(question.text_key)
+        found = self._find(question)
+        return found[1] if found else None
+
+    def _find(self, question: Question) -> tuple[Form, Answer] | None:
+        """The form that was answered, with the answer."""
+        return next(((form, answer) for form in question.forms if (answer := self.cache.get(form.key))), None)
 
     def _ask(self, question: Question) -> None:
         """Ask one question, unless asking has ended or another process was faster."""
@@ -239,23 +246,29 @@ class OpenAIJudge(Judge):
             self._row_of_failures = 0
 
     def _ask_in_known_form(self, question: Question) -> tuple[str, Answer]:
-        """Ask with the schema, or without it where the server has refused it; returns the key of the form used."""
-        if self._schema_works is not False:
+        """Ask in the form that the server has taken before, else in each until it takes one; returns that form's key.
+
+        Once a form has worked, a refused request has another cause, such as its length.
+        """
+        if self._form is not None:
+            form = question.forms[self._form]
+            return form.key, self.client.ask(form.request)
+        refusals = []
+        for number, form in enumerate(question.forms):
             try:
-                answer = self.client.ask(question.request_with_schema)
-                self._schema_works = True
-                return question.schema_key, answer
+                answer = self.client.ask(form.request)
             except NoAnswerError as error:
-                # Once the schema has worked, a refused request has another cause, such as its length.
-                if not error.refused_request or self._schema_works:
+                if not error.refused_request:
                     raise
-        answer = self.client.ask(question.request)
-        self._schema_works = False
-        return question.text_key, answer
+                refusals.append(error)
+            else:
+                self._form = number
+                return form.key, answer
+        raise refusals[0]
 
     def _note_failure(self, question: Question, reason: str) -> None:
         with self._lock:
-            self._failures[question.schema_key] = reason
+            self._failures[question.key] = reason
             self._row_of_failures += 1
             in_a_row = self._row_of_failures
             limit = max(FAILURES_IN_A_ROW, self.settings.concurrency) if self.answered else FIRST_FAILURES

@@ -14,6 +14,8 @@ from alarm.evaluation.judges.prompting import JudgePrompt
 
 DEFAULT_MODEL = "gpt-4o-mini"
 """The paper's gpt-3.5-turbo is being retired; this is the successor its makers name."""
+DEFAULT_TEMPERATURE = "_at_default_temperature"
+"""Ends the names of forms that leave the temperature to the server."""
 
 
 @dataclass(frozen=True)
@@ -40,23 +42,36 @@ class JudgeSettings:
 
 
 @dataclass(frozen=True)
-class Question:
-    """One order of one pair. Its answer may have come in either form: with the schema, or in plain text."""
+class Form:
+    """One way to put a question."""
 
+    name: str
     request: dict[str, Any]
-    """Of `chat.completions.create`, without the schema."""
-    schema_key: str
-    text_key: str
+    """Of `chat.completions.create`."""
+    key: str
+
+
+@dataclass(frozen=True)
+class Question:
+    """One order of one pair, in every form that a server may understand, the preferred one first.
+
+    Servers differ in what they accept: some know no schema, and models that reason before they answer refuse both a
+    temperature and the usual name of the token limit.
+    """
+
+    forms: tuple[Form, ...]
 
     @property
-    def request_with_schema(self) -> dict[str, Any]:
-        return _with_schema(self.request)
+    def key(self) -> str:
+        """Tells the question from others, whichever form is answered."""
+        return self.forms[0].key
 
     @property
     def tokens(self) -> tuple[int, int]:
         """The most that asking takes: tokens in, the schema counted in, and out."""
-        read = sum(estimated_tokens(message["content"]) for message in self.request["messages"])
-        return read + estimated_tokens(str(SCHEMA)), self.request["max_tokens"]
+        request = self.forms[0].request
+        read = sum(estimated_tokens(message["content"]) for message in request["messages"])
+        return read + estimated_tokens(str(SCHEMA)), request["max_tokens"]
 
 
 def both_orders(
@@ -65,17 +80,22 @@ def both_orders(
     """The question with the pair's first response shown first, then the one with it shown second."""
     questions = []
     for responses in ((pair.first, pair.second), (pair.second, pair.first)):
-        request = {
-            "model": settings.model,
-            # No system message: not every model's chat format has one.
-            "messages": [{"role": "user", "content": prompt.render(pair.example, *responses)}],
-            "temperature": settings.temperature,
-            "max_tokens": settings.max_tokens,
-        }
-        keys = (question_key(form, endpoint.address) for form in (_with_schema(request), request))
-        questions.append(Question(request, *keys))
+        # No system message: not every model's chat format has one.
+        messages = [{"role": "user", "content": prompt.render(pair.example, *responses)}]
+        requests = _forms({"model": settings.model, "messages": messages}, settings)
+        forms = [Form(name, request, question_key(request, endpoint.address)) for name, request in requests.items()]
+        questions.append(Question(tuple(forms)))
     return tuple(questions)
 
 
-def _with_schema(request: dict[str, Any]) -> dict[str, Any]:
-    return {**request, "response_format": {"type": "json_schema", "json_schema": SCHEMA}}
+def _forms(request: dict[str, Any], settings: JudgeSettings) -> dict[str, dict[str, Any]]:
+    """Form name to request, in the order they are tried in."""
+    schema = {"response_format": {"type": "json_schema", "json_schema": SCHEMA}}
+    usual = {"temperature": settings.temperature, "max_tokens": settings.max_tokens}
+    reasoning = {"max_completion_tokens": settings.max_tokens}
+    return {
+        "schema": request | usual | schema,
+        "plain_text": request | usual,
+        f"schema{DEFAULT_TEMPERATURE}": request | reasoning | schema,
+        f"plain_text{DEFAULT_TEMPERATURE}": request | reasoning,
+    }
