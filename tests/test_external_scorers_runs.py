@@ -17,6 +17,7 @@ from alarm.records import read_setup, setup_path
 from alarm.report.render import render
 from alarm.scorers.forms import FORMS
 from alarm.scorers.longformer import FOLDERS
+from tests.comet_models import generated_rows, train_comet
 from tests.hub_models import byte_tokenizer, classifier, longformer, ultra_rm
 from tests.micro import ITERATIONS, TASKS, micro_lab, micro_preset
 
@@ -162,3 +163,23 @@ def test_missing_aspect_models_are_named_before_anything_is_made(tmp_path):
     with pytest.raises(ValueError, match=r"has no folder fact_rm or factuality with the factuality model"):
         session(tmp_path, aspect_models=tmp_path)
     assert session(tmp_path, aspect_models=tmp_path, tasks=("wmt",)).tasks == ["wmt"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("referenceless", [False, True])
+def test_comet_judges_translations_in_the_same_place(labs, micro_store, tmp_path, referenceless):
+    """A model that compares with references finds that of every prompt it may be asked about."""
+    pytest.importorskip("comet")
+    rows = generated_rows(tmp_path / "world", 40, seed=5)
+    checkpoint = train_comet(tmp_path / "comet", rows, referenceless=referenceless, epochs=1)
+    models = replace(micro_preset("wmt").reward_models, holistic_model=f"comet:{checkpoint}")
+    labs("wmt").sft  # noqa: B018  built once
+    lab = micro_lab("wmt", micro_store, reward_models=models)
+    assert lab.holistic_scorer.value_name == "COMET" and not lab.holistic_scorer.log_odds
+    assert lab.constants["holistic"].std > 0
+    for split in ("train", "dev", "test"):
+        example = lab.task.split(split)[0]
+        assert lab.holistic_scorer.score([example.prompt], [example.reference])
+    record = Run(lab, RunSpec("wmt", "log_sigmoid_sum", seed=1)).record()
+    assert record.error is None
+    assert record.method_settings["reward_model"].startswith("unbabel-comet")

@@ -64,6 +64,17 @@ def test_scores_do_not_depend_on_the_batch_or_its_order(folder):
     assert turned[::-1] == pytest.approx(alone, rel=1e-4, abs=1e-5)
 
 
+def test_in_bfloat16_scores_stay_near_and_do_not_depend_on_the_batch(folder):
+    """As on a GPU, with the head in float32; within 2 %, or 0.02."""
+    exact, scorer = values(UltraRMScorer(folder)), UltraRMScorer(folder, batch_size=1)
+    scorer.network.to(torch.bfloat16)
+    alone = values(scorer)
+    scorer.batch_size = 8
+    assert values(scorer) == pytest.approx(alone, rel=0.02, abs=0.02)
+    assert alone == pytest.approx(exact, rel=0.02, abs=0.02)
+    assert alone != exact
+
+
 def test_the_prompt_is_cut_at_its_end_and_never_the_response(folder):
     prompt, response = "the beginning counts, " + "but not the end " * 20, "A whole response."
     kept = 40

@@ -25,8 +25,8 @@ class ReadyMadeScorer(Scorer):
     """One Bradley-Terry reward per response, from a network that reads prompt and response in one text.
 
     A text of more than `max_tokens` loses the end of its prompt, never a token of the response, which is read whole
-    up to the length that the network itself allows. Scores do not depend on the batch: to 1e-4 in float32, and within
-    what bfloat16 resolves (about 1 %) on a GPU.
+    up to the length that the network itself allows. Scores do not depend on the batch: within 1e-4 of themselves in
+    float32, and within what bfloat16 resolves, of which a GPU's arithmetic is.
     """
 
     name = "holistic"
