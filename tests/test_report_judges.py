@@ -11,9 +11,20 @@ import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
+from alarm.__main__ import main
 from alarm.evaluation.effects import cohen_h, minimum_detectable_difference, sign_test
 from alarm.evaluation.statistics import bootstrap_win_rate
-from alarm.records import generations_of, judge_path, read_judge, read_record, record_path, write_judge, write_record
+from alarm.records import (
+    PromptRow,
+    generations_of,
+    judge_path,
+    read_judge,
+    read_record,
+    record_path,
+    write_judge,
+    write_prompts,
+    write_record,
+)
 from alarm.report.agreement_table import agreement_table
 from alarm.report.comparisons import BOOTSTRAP_SEED
 from alarm.report.judge_table import judge_table
@@ -24,7 +35,8 @@ from alarm.report.render import render
 from alarm.report.runs import TaskRuns, read_runs
 from alarm.report.verdicts import SFT, model_verdicts, score_verdicts
 from alarm.report.win_tables import win_rate_table
-from tests.synthetic_runs import judge_record, run, write_experiment, write_judged, write_run
+from tests.openai_server import SERVED, longer_wins, serving
+from tests.synthetic_runs import judge_record, run, write_distinct_responses, write_experiment, write_judged, write_run
 
 JUDGE = "openai:made-up"
 PAIRS, SEEDS, PROMPTS = 6, 3, 60
@@ -234,3 +246,29 @@ def test_all_stand_on_the_page(results):
     readme = (results / "tiny" / "README.md").read_text()
     places = [readme.index(title) for title in ("Table 3", "Win rates by language models in wmt", "Ranking of all")]
     assert places == sorted(places)
+
+
+# From the question to the table.
+
+
+def test_what_the_judge_command_records_becomes_tables(tmp_path, monkeypatch):
+    """A server that likes the longer response, which is that of the run with the longer name."""
+    methods, store = ("aspect_only", "holistic_only"), tmp_path / "store"
+    for name in methods:
+        write_run(tmp_path, run("wmt", name, 1))
+    write_distinct_responses(tmp_path, "wmt", methods, (1,), equal=10)
+    rows = [PromptRow(f"wmt-{p}", f"Hund {p}.", "A dog.", {"source": f"Hund {p}."}) for p in range(PROMPTS)]
+    write_prompts(tmp_path, "tiny", "wmt", rows)
+    with serving(longer_wins) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        assert main(["judge", "--judge", "openai:m", "--results", str(tmp_path), "--store", str(store)]) == 0
+    runs = runs_of(tmp_path)
+    found = cells(judge_table(runs, published()))
+    cell = found["By openai:m", "holistic_only", "aspect_only"]
+    assert (float(cell["mean"]), cell["note"]) == (100.0, f"{100 * 10 / 60:.1f} % ties, 0 invalid")
+    assert float(found["All verdicts", "openai:m", "first_place"]["mean"]) == 50.0
+    assert float(found["All verdicts", "openai:m", "equal"]["mean"]) == 10
+    assert f"answered by {SERVED}" in judge_table(runs, published()).markdown()
+    ranked = cells(ranking_table(runs))
+    assert float(ranked["By openai:m", "holistic_only", "rank"]["mean"]) == 1
+    assert ("", "gold quality", "openai:m") in cells(agreement_table(runs))
