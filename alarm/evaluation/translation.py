@@ -40,8 +40,9 @@ class PairedScore:
     half_width: float
     """Of the 95 % interval around that mean."""
     p: float | None
-    """Two-sided, that the system and the baseline score alike; None for the baseline. Never 0: with R resamples it is
-    at least 1 / (R + 1)."""
+    """That the system and the baseline score alike; None for the baseline. sacreBLEU compares how far resampled
+    differences exceed their own mean with the difference itself, so for clear differences this is the one-sided p
+    value, and half of the two-sided. With R resamples it is at least 1 / (R + 1)."""
 
 
 def corpus_scores(responses: Sequence[str], references: Sequence[str]) -> dict[str, CorpusScore]:

@@ -33,7 +33,7 @@ def means_table(runs: TaskRuns, published: Published) -> Table:
         if before is not None:
             cells[SFT_ROW, column] = Cell(Spread(before, None, 1), digits=digits, show_count=False)
     (cells,) = correct([cells], null=0.0)
-    metrics = _corpus_metrics(runs)
+    metrics = corpus_metrics(runs)
     for metric in metrics:
         for row in runs.methods:
             stated = [r.metrics.get("corpus", {}).get(metric, {}) for r in runs.finished.get(row, {}).values()]
@@ -126,7 +126,7 @@ def _label(runs: TaskRuns, score: str) -> str:
     return "length in tokens" if score == LENGTH else runs.label(score)
 
 
-def _corpus_metrics(runs: TaskRuns) -> dict[str, Mapping[str, Any]]:
+def corpus_metrics(runs: TaskRuns) -> dict[str, Mapping[str, Any]]:
     """Metrics of whole sets of responses on record: key to an entry with their name and signature."""
     found: dict[str, Mapping[str, Any]] = {}
     for record in runs.records:

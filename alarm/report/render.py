@@ -39,12 +39,14 @@ from alarm.report.strength_table import strength_table
 from alarm.report.studies import read_studies, study_origin
 from alarm.report.tables import Table
 from alarm.report.throughput_table import throughput_table
+from alarm.report.translation_table import translation_table
 from alarm.report.win_tables import ablation_table, win_rate_table
 
 EXTENSIONS = {
     "ranking": (ranking_table, "runs with a common seed"),
     "agreement": (agreement_table, "runs with a common seed, or two judges"),
     "grid": (grid_table, "runs"),
+    "translation": (translation_table, "corpus metrics, which translations alone have"),
     "all_good": (all_good_table, "gold quality by property"),
     "log_sigmoid": (gold_over_kl_table, "win rates over the SFT policy during training, and best-of-k"),
     "improvements": (improvements_table, "responses of the SFT policy and of methods with raw or transformed rewards"),
