@@ -18,10 +18,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from alarm.scorers.reader import Reader
+from benchmarks.throughput import machine
 from benchmarks.throughput.machine import matrix_rates
 from benchmarks.throughput.meter import Cost, Laps, Meter
 from benchmarks.throughput.networks import reward_model_dtype
-from benchmarks.throughput.subject import TEXT_SCORERS, Subject
+from benchmarks.throughput.subject import TEXT_SCORERS, TOOLS, Subject
 from benchmarks.throughput.workloads import WORKLOADS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,7 +38,7 @@ print(time.perf_counter() - started)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     option = metafunc.config.option
     kind = torch.device(option.device).type
-    workloads = WORKLOADS[option.scale]
+    workloads = [w for w in WORKLOADS[option.scale] if w.training or "reward_model" not in metafunc.fixturenames]
     if "scorer" in metafunc.fixturenames:
         plan = [(workload, scorer) for workload in workloads for scorer in workload.scorers]
         ids = [f"{workload.name}-{kind}-{scorer}" for workload, scorer in plan]
@@ -55,7 +57,8 @@ def meter(benchmark, device: str, pytestconfig: pytest.Config) -> Meter:
     """Measures this test's phase; the first one in a run measures the machine's matrix rates before."""
     rates = pytestconfig.throughput.matrix_rates
     if not rates:
-        rates.update(matrix_rates(device))
+        dtypes = {"float32", *(workload.policy.dtype for workload in WORKLOADS[pytestconfig.option.scale])}
+        rates.update(matrix_rates(device, sorted(dtypes), size=machine.MATRIX_SIZE))
     return Meter(benchmark, device, rates)
 
 
@@ -83,6 +86,26 @@ def subjects(device: str) -> Iterator:
 @pytest.fixture
 def subject(workload, subjects) -> Subject:
     return subjects(workload)
+
+
+@pytest.fixture
+def reward_model(subject) -> Reader:
+    """What is trained; workloads without such work are left out."""
+    pytest.importorskip("trl", reason="reward models are trained by trl, which is not installed")
+    return subject.make_reader()
+
+
+@pytest.fixture
+def scored(subject) -> Subject:
+    """The workload, if the tools of PPO's rewards are there."""
+    require_tool(subject.workload.aspect)
+    return subject
+
+
+def require_tool(scorer: str) -> None:
+    """Skip where the package behind a scorer of text is not installed."""
+    if scorer in TOOLS:
+        pytest.importorskip(TOOLS[scorer], reason=f"{scorer} is scored by {TOOLS[scorer]}, which is not installed")
 
 
 def sampled(subject: Subject) -> dict[str, float]:
@@ -122,6 +145,7 @@ def test_throughput_rollout(meter, subject):
 
 def test_throughput_scoring(meter, subject, scorer):
     """One scorer on a batch: learned ones on texts of numbers, others on English captions as long."""
+    require_tool(scorer)
     count = subject.workload.ppo.batch_size
     found = subject.scorers[scorer]
     common = {"rounds": subject.workload.rounds, "work": {"responses": count}}
@@ -138,7 +162,7 @@ def test_throughput_scoring(meter, subject, scorer):
 
     meter(
         score,
-        dtype=str(reward_model_dtype(subject.device) if subject.workload.aspects else torch.float32).split(".")[1],
+        dtype=str(reward_model_dtype(subject.device) if subject.workload.holistic else torch.float32).split(".")[1],
         cost=subject.cost(f"scoring {scorer}", score),
         estimated_bytes=subject.scoring_bytes if scorer == "holistic" else None,
         facts=facts,
@@ -146,67 +170,67 @@ def test_throughput_scoring(meter, subject, scorer):
     )
 
 
-def test_throughput_composition(meter, subject):
+def test_throughput_composition(meter, scored):
     """From scores to ALaRM's per-token rewards."""
-    drawn, scores = subject.batch
-    assert subject.compose(drawn, scores).per_token.shape == drawn.batch.response_mask.shape
+    drawn, scores = scored.batch
+    assert scored.compose(drawn, scores).per_token.shape == drawn.batch.response_mask.shape
     meter(
-        lambda: subject.compose(drawn, scores),
-        rounds=max(20, subject.workload.rounds),
-        work=sampled(subject),
-        facts={"shapes": subject.workload.shapes()},
+        lambda: scored.compose(drawn, scores),
+        rounds=max(20, scored.workload.rounds),
+        work=sampled(scored),
+        facts={"shapes": scored.workload.shapes()},
     )
 
 
-def test_throughput_update(meter, subject):
+def test_throughput_update(meter, scored):
     """One update of the policy, predictions before it included."""
-    drawn, scores = subject.batch
-    per_token = subject.compose(drawn, scores).per_token
-    ppo = subject.workload.ppo
-    cost = subject.cost("update", lambda: subject.update(drawn, per_token))
-    report = subject.update(drawn, per_token)
+    drawn, scores = scored.batch
+    per_token = scored.compose(drawn, scores).per_token
+    ppo = scored.workload.ppo
+    cost = scored.cost("update", lambda: scored.update(drawn, per_token))
+    report = scored.update(drawn, per_token)
     assert (report["epochs"], report["skipped_mini_batches"]) == (ppo.epochs, 0)
-    subject.trainer.optimizer.zero_grad()
+    scored.trainer.optimizer.zero_grad()
     meter(
-        lambda: subject.update(drawn, per_token),
-        rounds=subject.workload.rounds,
-        work={**sampled(subject), "learned_tokens": ppo.epochs * ppo.batch_size * ppo.max_new_tokens},
-        dtype=subject.workload.policy.dtype,
+        lambda: scored.update(drawn, per_token),
+        rounds=scored.workload.rounds,
+        work={**sampled(scored), "learned_tokens": ppo.epochs * ppo.batch_size * ppo.max_new_tokens},
+        dtype=scored.workload.policy.dtype,
         cost=cost,
-        estimated_bytes=subject.memory.phases["update, gradients included"],
-        facts={"shapes": subject.workload.shapes()},
+        estimated_bytes=scored.memory.phases["update, gradients included"],
+        facts={"shapes": scored.workload.shapes()},
     )
 
 
-def test_throughput_iteration(meter, benchmark, subject):
+def test_throughput_iteration(meter, benchmark, scored):
     """A whole iteration of PPO as runs make it: rollout, scoring by two scorers, composition, update."""
-    costs = ppo_costs(subject).values()
-    laps = Laps(subject.device)
+    costs = ppo_costs(scored).values()
+    laps = Laps(scored.device)
 
     def iterate() -> None:
         laps.start()
-        subject.iterate(laps)
+        scored.iterate(laps)
 
     meter(
         iterate,
-        rounds=subject.workload.rounds,
-        work=sampled(subject),
-        dtype=subject.workload.policy.dtype,
+        rounds=scored.workload.rounds,
+        work=sampled(scored),
+        dtype=scored.workload.policy.dtype,
         cost=Cost(sum(cost.flops for cost in costs), max(cost.tensor_bytes for cost in costs)),
-        facts={"shapes": subject.workload.shapes(), "estimated_bytes": subject.memory.total},
+        facts={"shapes": scored.workload.shapes(), "estimated_bytes": scored.memory.total},
     )
     benchmark.extra_info["phase_seconds"] = laps.medians()
 
 
-def test_throughput_reward_model_step(meter, benchmark, subject):
+def test_throughput_reward_model_step(meter, benchmark, subject, reward_model):
     """Training steps of a reward model on comparisons, by TRL's trainer."""
-    reader, settings = subject.make_reader(), subject.workload.training.settings
-    cost = subject.cost("reward model", lambda: subject.train(reader))
+    settings = subject.workload.training.settings
+    cost = subject.cost("reward model", lambda: subject.train(reward_model))
     seconds: list[float] = []
 
     def train() -> None:
         times: list[float] = []
-        losses = subject.train(reader, on_step=lambda *_: times.append(time.perf_counter()))
+        losses = subject.train(reward_model, on_step=lambda *_: times.append(time.perf_counter()))
         assert len(losses) == settings.steps
         seconds.extend(later - earlier for earlier, later in itertools.pairwise(times))
 
@@ -222,7 +246,7 @@ def test_throughput_reward_model_step(meter, benchmark, subject):
     benchmark.extra_info["seconds_between_steps"] = statistics.median(seconds)
 
 
-def test_throughput_strength_ensemble(meter, subject):
+def test_throughput_strength_ensemble(meter, subject, reward_model):
     """Cross-fitted preference strength: an ensemble trained and all comparisons scored."""
     training = subject.workload.training
     trained = training.recipes.ensemble_size * training.recipes.ensemble_steps * training.settings.batch_size
@@ -230,12 +254,12 @@ def test_throughput_strength_ensemble(meter, subject):
     meter(subject.measure_strength, rounds=2, work={"pairs": trained}, facts={**facts, "scored_pairs": training.pairs})
 
 
-def test_throughput_meta_step(meter, subject):
+def test_throughput_meta_step(meter, subject, reward_model):
     """MetaRM's steps: two gradients each, of the difference loss and of the preference loss."""
-    reader, steps = subject.make_reader(), subject.workload.training.recipes.meta_steps
+    steps = subject.workload.training.recipes.meta_steps
 
     def adapt() -> None:
-        assert subject.adapt(reader)["steps"] == steps
+        assert subject.adapt(reward_model)["steps"] == steps
 
     meter(
         adapt,

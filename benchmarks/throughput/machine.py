@@ -8,7 +8,7 @@ import resource
 import statistics
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -70,12 +70,8 @@ def check_comparable(now: Mapping[str, Any], before: Mapping[str, Any]) -> None:
         )
 
 
-def matrix_rates(device: str, *, size: int = MATRIX_SIZE, rounds: int = MATRIX_ROUNDS) -> dict[str, float]:
-    """Floating-point operations per second of square matrix products, by dtype: the median of some rounds.
-
-    On a CPU float32 alone, since policies are float32 there.
-    """
-    dtypes = ("float32", "bfloat16") if is_cuda(device) else ("float32",)
+def matrix_rates(device: str, dtypes: Iterable[str], *, size: int, rounds: int = MATRIX_ROUNDS) -> dict[str, float]:
+    """Floating-point operations per second of square matrix products, by dtype: the median of some rounds."""
     return {name: _matrix_rate(device, DTYPES[name], size=size, rounds=rounds) for name in dtypes}
 
 

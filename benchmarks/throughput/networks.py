@@ -81,13 +81,13 @@ def make_policy(workload: Workload, device: str) -> Policy:
     return policy
 
 
-def make_reader(workload: Workload, kind: str, policy: PretrainedConfig, *, seed: int = 0) -> Reader:
-    """An untrained reader of one kind, on the CPU in fp32: a Longformer, or a network of the policy's shape."""
+def make_reader(workload: Workload, kind: str, policy: PretrainedConfig, *, device: str, seed: int = 0) -> Reader:
+    """An untrained reader of one kind in fp32: a Longformer, or a network of the policy's shape."""
     base = workload.aspects or policy
     config = copy.deepcopy(base)
     config.num_labels = max(1, len(FORMS[kind].labels))
     layout = "longformer" if workload.aspects else "t5"
-    with random_weights("cpu", torch.float32, seed=seed):
+    with random_weights(device, torch.float32, seed=seed):
         if config.is_encoder_decoder:
             network = EncoderDecoderReader(config)
         else:
@@ -103,8 +103,9 @@ def make_readers(workload: Workload, policy: PretrainedConfig, folder: Path, dev
         return load_aspects(folder, device=device)
     found = {}
     for scorer in READERS:
-        if scorer.name in workload.scorers:
-            make_reader(workload, scorer.name, policy).save(folder / scorer.name)
+        ready_made = scorer.name == "holistic" and workload.holistic is not None
+        if scorer.name in workload.scorers and not ready_made:
+            make_reader(workload, scorer.name, policy, device="cpu").save(folder / scorer.name)
             found[scorer.name] = scorer(folder / scorer.name, device=device)
     return found
 

@@ -48,6 +48,8 @@ from benchmarks.throughput.workloads import Workload
 QUESTION_WORDS = 32
 SAMPLES = 4
 """Responses that MetaRM spreads, per prompt."""
+TOOLS = {"grammar": "harper", "confidence": "lingua", "readability": "textstat"}
+"""The packages behind scorers of text."""
 TEXT_SCORERS: dict[str, type[TextScorer]] = {
     "grammar": GrammarScorer,
     "confidence": ConfidenceScorer,
@@ -199,9 +201,8 @@ class Subject:
         return "completeness" if self.workload.aspects else "holistic"
 
     def make_reader(self, seed: int = 0) -> Reader:
-        reader = make_reader(self.workload, self.reward_model_kind, self.trainer.policy.config, seed=seed)
-        reader.network.to(self.device)
-        return reader
+        config = self.trainer.policy.config
+        return make_reader(self.workload, self.reward_model_kind, config, device=self.device, seed=seed)
 
     @cached_property
     def pairs(self) -> list[Comparison]:

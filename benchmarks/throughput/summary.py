@@ -35,7 +35,9 @@ def summary(measured: Iterable[Any], matrix_rates: Mapping[str, float]) -> list[
 
 
 def _rates(info: Mapping[str, Any]) -> list[tuple[str, float]]:
-    return [(what, info[f"{what}_per_second"]) for what in info.get("work_per_round", {})]
+    names = {what: f"{what}_per_second" for what in info.get("work_per_round", {})}
+    # A test that failed after its rounds has no rates.
+    return [(what, info[name]) for what, name in names.items() if name in info]
 
 
 def _percent(share: float | None) -> str:

@@ -55,13 +55,14 @@ class Workload:
     reward: RewardSettings
     scorers: tuple[str, ...]
     """The holistic one first, then the aspect of PPO's rewards, then further ones that are measured alone."""
-    training: RewardModelWork
+    training: RewardModelWork | None = None
+    """None: no reward model is trained."""
     network: PretrainedConfig | None = None
     """Of the policy; None: from scratch, of the size that `policy` states."""
     holistic: PretrainedConfig | None = None
     """Of an UltraRM; None: a reader of the policy's shape."""
     aspects: PretrainedConfig | None = None
-    """Of the Longformers of long-form question answering, and of the reward model that is trained; None: as above."""
+    """Of the Longformers of question answering, and of the reward model that is trained; None: as `holistic`."""
     rounds: int = 5
 
     @property
@@ -94,9 +95,9 @@ SCORERS = {
     "long_form_qa": ("holistic", "factuality", "relevance", "completeness", "length"),
     "wmt": ("holistic", "grammar", "confidence", "readability", "length"),
 }
-TINY_TRAINING = RewardModelWork(
-    RewardModelSettings(steps=10, batch_size=64, learning_rate=1e-6),
-    RecipeSettings(ensemble_size=5, ensemble_steps=5, left_out_folds=2, meta_steps=4, meta_prompts=32),
+SMALL_TRAINING = RewardModelWork(
+    RewardModelSettings(steps=5, batch_size=64, learning_rate=1e-6),
+    RecipeSettings(ensemble_size=5, ensemble_steps=2, left_out_folds=2, meta_steps=2, meta_prompts=32),
     pairs=320,
 )
 LARGE_TRAINING = RewardModelWork(
@@ -115,9 +116,7 @@ def _of_preset(scale: str, task: str, prompt_tokens: int) -> Workload:
         ppo=without_surprises(replace(own.ppo, max_prompt_tokens=prompt_tokens)),
         reward=own.reward,
         scorers=SCORERS[task],
-        training=replace(
-            TINY_TRAINING, settings=replace(TINY_TRAINING.settings, batch_size=own.reward_models.batch_size)
-        ),
+        training=SMALL_TRAINING,
     )
 
 
@@ -131,7 +130,6 @@ def _for_peers(name: str, policy: PolicySettings, *, batch: int, new_tokens: int
         ppo=without_surprises(ppo),
         reward=RewardSettings(),
         scorers=("holistic", "factuality"),
-        training=TINY_TRAINING,
     )
 
 
@@ -163,10 +161,8 @@ PAPER_WMT = Workload(
     reward=WMT.reward,
     # The paper's checker needs Java and a download; Harper stands in for it.
     scorers=("holistic", "grammar"),
-    training=LARGE_TRAINING,
     network=mt5_base(),
     holistic=llama_13b(),
-    aspects=longformer_base(),
     rounds=3,
 )
 
