@@ -169,7 +169,10 @@ def _adapters_in_fp32(model: nn.Module) -> None:
 
 
 def _decode(model: nn.Module, config: PretrainedConfig, ppo: PPOSettings) -> object:
-    """A rollout's first step, which reads the prompts, and its last, when the caches are full."""
+    """A rollout's first step, which reads the prompts, and its last, when the caches are full.
+
+    No mask is given, here and below: newer transformers look into one, and on `meta` there is nothing to see.
+    """
     from transformers import DynamicCache, EncoderDecoderCache
 
     rows, prompt = ppo.batch_size, ppo.max_prompt_tokens
@@ -178,7 +181,7 @@ def _decode(model: nn.Module, config: PretrainedConfig, ppo: PPOSettings) -> obj
     own = DynamicCache()
     with torch.no_grad():
         if config.is_encoder_decoder:
-            encoded = model.get_encoder()(input_ids=ids, attention_mask=torch.ones_like(ids))
+            encoded = model.get_encoder()(input_ids=ids)
             cache = EncoderDecoderCache(own, DynamicCache())
             common = {"encoder_outputs": encoded, "past_key_values": cache, "use_cache": True}
             model(decoder_input_ids=token, **common)
@@ -208,7 +211,6 @@ def _update(model: nn.Module, head: nn.Module, config: PretrainedConfig, ppo: PP
         ids = torch.ones(rows, prompt, dtype=torch.long)
         out = model(
             input_ids=ids,
-            attention_mask=torch.ones_like(ids),
             decoder_input_ids=torch.ones(rows, response, dtype=torch.long),
             output_hidden_states=True,
             use_cache=False,
