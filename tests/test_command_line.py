@@ -168,7 +168,7 @@ def test_list_names_everything_with_one_line_each():
         *("long_form_qa", "wmt", "holistic_only", "aspect_only", "weighted_sum", "alarm", "alarm_as_released"),
         *("log_sigmoid", "log_sigmoid_sum", "raw_sum", "denoised_rm", "meta_rm"),
         *("plain", "flip", "margin", "flip_margin", "soft_label_margin", "simcse", "swav", "meta"),
-        *("hh_harmless", "wmt22_da"),
+        *("hh_harmless", "wmt22_da", "ultrarm", "classifier", "comet"),
         *("holistic", "factuality", "relevance", "completeness"),
         *("grammar", "confidence", "readability", "length", "tiny", "small", "paper"),
     }
