@@ -37,8 +37,9 @@ SECTIONS = (
     Section(
         "headline",
         "At a glance",
-        "What each method gained in true quality over the policy it started from, and how often it wins against the "
-        "paper's methods on average, with the published numbers beside. The bar shows the gain's interval around zero.",
+        "What each method gained over the policy it started from in gold quality, which is this scale's best measure "
+        "of how good an answer really is; and how often it wins against the paper's methods on average, with the "
+        "published numbers beside. The bar shows the gain's interval around zero.",
         tables=r"^headline_",
         short="Glance",
         folded=False,
