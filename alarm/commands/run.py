@@ -87,7 +87,7 @@ def _together(options: argparse.Namespace) -> None:
     except RuntimeError as error:
         if not engine.lost_company(error):
             raise
-        raise ValueError(f"another process of this run has ended ({error}); {GO_ON}") from error
+        raise ValueError(f"another process of this run has ended; {GO_ON}") from error
 
 
 def _session(options: argparse.Namespace, device: str) -> tuple[Session, RunSpec]:

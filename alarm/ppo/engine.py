@@ -57,14 +57,16 @@ def own_device(device: str) -> str:
             raise ValueError(f"accelerate is set to {name}; PPO runs by DDP (--multi_gpu) or FSDP (--use_fsdp)")
     if _by_fsdp() and os.environ.get("FSDP_VERSION", "1") != "2":
         raise ValueError("PPO needs FSDP's second version; launch with --fsdp_version 2")
-    # Left on, transformers would load every network empty in all processes but one, reward models included.
-    os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"
+    if device.startswith("cuda:"):
+        raise ValueError(f"several processes cannot share {device}; give --device cuda, and each takes one of its own")
     return f"cuda:{os.environ['LOCAL_RANK']}" if device == "cuda" else device
 
 
 def join(device: str) -> None:
     """Form one group with the processes that were launched with this one; `device` is its own."""
     if launched() > 1:
+        # Left on, transformers would from now on load every network empty in all processes but one.
+        os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"
         accelerator(torch.device(device).type == "cpu")
 
 
@@ -104,15 +106,20 @@ def prepare(policy: Policy, optimizer: torch.optim.Optimizer) -> nn.Module:
     learner, _ = shared.prepare(policy, optimizer)
     if _sharded_modules(policy):
         # The module that is called first becomes the root of all, and rollouts call those below it.
-        token = torch.ones(1, 1, dtype=torch.long, device=policy.device)
-        with torch.no_grad():
-            policy(TokenBatch(token, token.bool(), token, token.bool()))
+        _call_whole(policy)
         shard_again(policy)
     return learner
 
 
+@torch.no_grad()
+def _call_whole(policy: Policy) -> None:
+    """Pass one token through the whole policy."""
+    token = torch.ones(1, 1, dtype=torch.long, device=policy.device)
+    policy(TokenBatch(token, token.bool(), token, token.bool()))
+
+
 @contextmanager
-def unsharded(policy: nn.Module) -> Iterator[None]:
+def unsharded(policy: Policy) -> Iterator[None]:
     """Inside, every process has all weights and may call the policy by itself, as often as it likes, without gradient.
 
     Under FSDP a call is otherwise one of all processes together, and sampling would have to keep step token by token.
@@ -125,6 +132,9 @@ def unsharded(policy: nn.Module) -> Iterator[None]:
         module.unshard()
     try:
         yield
+        if modules:
+            # The next backward pass fetches in the order of the calls before it: let the last one be the same for all.
+            _call_whole(policy)
     finally:
         shard_again(policy)
         for module in below:

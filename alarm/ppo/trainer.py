@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,10 +12,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from alarm.files import write_atomically
 from alarm.ppo import engine, processes
 from alarm.ppo.advantages import gae, whiten
 from alarm.ppo.batch import TokenBatch
+from alarm.ppo.checkpoint import read_state, write_state
 from alarm.ppo.experience import Experience, UpdateTotals
 from alarm.ppo.kl import AdaptiveKLController, log_ratio, response_kl
 from alarm.ppo.losses import explained_variance, masked_mean, masked_sum, policy_losses, value_losses
@@ -26,7 +25,6 @@ from alarm.settings import PPOSettings
 if TYPE_CHECKING:
     from alarm.ppo.policy import Policy
 
-STATE = "trainer.pt"
 EARLY_STOP_FACTOR = 1.5  # of early_stop_kl [released code]
 NOT_RESUMED = ("iterations", "eval_every", "checkpoint_every", "max_prompt_tokens", "max_new_tokens")
 """Settings that another part of a run reads: a resumed trainer may have others."""
@@ -253,8 +251,8 @@ class PPOTrainer:
     def save(self, directory: str | Path) -> None:
         """Write all that a resumed run needs to `directory`: trained weights, optimiser, KL coefficient, generator.
 
-        The file is complete or absent. Frozen weights are not in it; the policy is rebuilt as it was at first. Several
-        processes call this together and the main one writes; any number of them can load it.
+        Frozen weights are not in it; the policy is rebuilt as it was at first. Several processes call this together and
+        the main one writes; any number of them can load it.
         """
         state = {
             "settings": self._identity(),
@@ -264,11 +262,8 @@ class PPOTrainer:
             "optimizer": engine.whole_state(self.optimizer),
             "parameters": [engine.whole(parameter.detach()).cpu() for parameter in self.parameters],
         }
-        if not processes.is_main():
-            return
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        write_atomically(Path(directory) / STATE, buffer.getvalue())
+        if processes.is_main():
+            write_state(directory, state)
 
     def load(self, directory: str | Path) -> None:
         """Continue from what `save` wrote; the policy must have been built as it was for the saved trainer.
@@ -276,21 +271,8 @@ class PPOTrainer:
         Raises:
             ValueError: the file is missing or damaged, or belongs to other settings or another network.
         """
-        path = Path(directory) / STATE
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            saved, shapes = state["settings"], [tuple(parameter.shape) for parameter in state["parameters"]]
-        except FileNotFoundError:
-            raise ValueError(f"{path}: no such checkpoint; start the run afresh") from None
-        except Exception as error:  # torch raises many kinds for a damaged file
-            raise ValueError(f"{path} cannot be read ({error}); delete it and start the run afresh") from error
-        for name, value in self._identity().items():
-            if saved.get(name) != value:
-                raise ValueError(
-                    f"{path} was written with {name} {saved.get(name)}, not {value}; use that or start the run afresh"
-                )
-        if shapes != [tuple(parameter.shape) for parameter in self.parameters]:
-            raise ValueError(f"{path} holds weights of another network; build the policy as for the saved run")
+        shapes = [tuple(parameter.shape) for parameter in self.parameters]
+        state = read_state(directory, settings=self._identity(), shapes=shapes)
         with torch.no_grad():
             for parameter, value in zip(self.parameters, state["parameters"], strict=True):
                 parameter.copy_(engine.placed_like(parameter, value))
