@@ -57,6 +57,7 @@ def run(options: argparse.Namespace) -> None:
         prefix=_prefix(examples.values()),
         device=options.device,
         batch_size=options.batch_size,
+        show_progress=True,
     )
     record = comet_record(groups, examples, scorer, results=options.results, name=options.name, device=options.device)
     path = write_metric(options.results, record)

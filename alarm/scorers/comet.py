@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from tqdm import tqdm
 
 from alarm.files import sha256_of
 from alarm.scorers.base import Placement, Score, Scorer
@@ -36,6 +37,7 @@ class CometScorer(Scorer):
         references: prompt to reference translation; needed by models that read references, ignored by the others.
         prefix: what stands before the source sentence in every prompt.
         batch_size: pairs scored together; changes the memory that is used, not the scores.
+        show_progress: a bar on a terminal, for many pairs at once.
     Raises:
         ValueError: as `load_comet`; or the model needs references and there are none.
     """
@@ -54,10 +56,11 @@ class CometScorer(Scorer):
         prefix: str = "",
         device: str = "cpu",
         batch_size: int = 32,
+        show_progress: bool = False,
     ) -> None:
         self.path = find_checkpoint(checkpoint)
         self.model = load_comet(self.path, device=device)
-        self.prefix, self.batch_size = prefix, batch_size
+        self.prefix, self.batch_size, self.show_progress = prefix, batch_size, show_progress
         self.references = references if reads_references(self.model) else None
         if self.references is None and self.model.requires_references():
             raise ValueError(
@@ -82,7 +85,8 @@ class CometScorer(Scorer):
         if len(prompts) != len(responses):
             raise ValueError(f"{self.name}: {len(prompts)} prompts but {len(responses)} responses; pass one of each")
         rows = [self._row(prompt, response) for prompt, response in zip(prompts, responses, strict=True)]
-        return [Score(value) for value in comet_scores(self.model, rows, batch_size=self.batch_size)]
+        options = {"batch_size": self.batch_size, "show_progress": self.show_progress}
+        return [Score(value) for value in comet_scores(self.model, rows, **options)]
 
     def _row(self, prompt: str, response: str) -> dict[str, str]:
         if not prompt.startswith(self.prefix):
@@ -114,6 +118,8 @@ def find_checkpoint(checkpoint: str | Path) -> Path:
 def load_comet(checkpoint: str | Path, *, device: str = "cpu") -> CometModel:
     """A COMET model in evaluation mode; offline only from local files, its encoder's tokenizer included.
 
+    A checkpoint is a pickle, which runs code when it is read: load only those of people you trust.
+
     Args:
         checkpoint: path to `model.ckpt`, to the folder with `hparams.yaml` and `checkpoints/model.ckpt`, or a name on
             the hub, e.g. "Unbabel/wmt22-comet-da".
@@ -139,7 +145,9 @@ def reads_references(model: CometModel) -> bool:
 
 
 @torch.inference_mode()
-def comet_scores(model: CometModel, rows: Sequence[Mapping[str, str]], *, batch_size: int = 32) -> list[float]:
+def comet_scores(
+    model: CometModel, rows: Sequence[Mapping[str, str]], *, batch_size: int = 32, show_progress: bool = False
+) -> list[float]:
     """Scores of rows with `src`, `mt` and, if the model reads it, `ref`; in their order.
 
     Equal rows are scored once, and rows of like length together. Unlike `model.predict` this starts no Lightning
@@ -148,7 +156,9 @@ def comet_scores(model: CometModel, rows: Sequence[Mapping[str, str]], *, batch_
     keys = [tuple(sorted(row.items())) for row in rows]
     distinct = sorted(set(keys), key=lambda key: (sum(len(text) for _, text in key), key))
     values: dict[tuple[tuple[str, str], ...], float] = {}
-    for start in range(0, len(distinct), batch_size):
+    for start in tqdm(
+        range(0, len(distinct), batch_size), desc="COMET", unit="batch", disable=None if show_progress else True
+    ):
         batch = distinct[start : start + batch_size]
         inputs = model.prepare_sample([dict(key) for key in batch], stage="predict")
         inputs = model.transfer_batch_to_device(inputs, model.device, 0)
