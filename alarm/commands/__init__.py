@@ -8,7 +8,19 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from alarm.commands import comet, compare, judge, listing, lm_harness, report, run, show, tables, train_reward_models
+from alarm.commands import (
+    comet,
+    compare,
+    judge,
+    listing,
+    lm_harness,
+    report,
+    run,
+    show,
+    tables,
+    throughput,
+    train_reward_models,
+)
 
 COMMANDS: dict[str, ModuleType] = {
     "comet": comet,
@@ -20,5 +32,6 @@ COMMANDS: dict[str, ModuleType] = {
     "run": run,
     "show": show,
     "tables": tables,
+    "throughput": throughput,
     "train-reward-models": train_reward_models,
 }

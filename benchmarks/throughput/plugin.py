@@ -56,6 +56,8 @@ class ThroughputHooks:
 
     def pytest_benchmark_update_json(self, output_json: dict[str, Any]) -> None:
         output_json["machine_info"]["matrix_rates"] = self.matrix_rates
+        for bench in output_json["benchmarks"]:
+            bench["params"] = {name: getattr(value, "name", value) for name, value in (bench["params"] or {}).items()}
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_benchmark_compare_machine_info(

@@ -1,0 +1,157 @@
+"""Throughput as measured by `pytest benchmarks -k throughput`: the tables of one stored JSON, and so of one machine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from alarm.evaluation.win_rates import Spread
+from alarm.files import write_atomically
+from alarm.records import RecordError
+from alarm.report.captions import origin_of
+from alarm.report.tables import Block, Cell, Table
+
+PREFIX = "test_throughput_"
+ELSE = "without a workload"
+GIB = 2**30
+COLUMNS = {
+    "seconds": "seconds",
+    "tokens": "tokens/s",
+    "responses": "responses/s",
+    "share": "of matrix rate, %",
+    "phase": "phase, GiB",
+    "estimate": "estimated, GiB",
+    "device": "peak on device, GiB",
+    "host": "peak on host, GiB",
+}
+RATES = ("tokens", "responses", "learned_tokens", "pairs", "steps", "tables")
+
+
+def render_throughput(path: Path) -> list[Path]:
+    """Write a stored JSON's table beside it, as Markdown and as CSV; returns both files.
+
+    Raises:
+        RecordError: the file cannot be read, or is not of these benchmarks.
+    """
+    table = measured_throughput(path)
+    return [
+        write_atomically(path.with_suffix(".md"), table.markdown()),
+        write_atomically(path.with_suffix(".csv"), table.csv()),
+    ]
+
+
+def measured_throughput(path: Path) -> Table:
+    """One block per workload, one row per phase. Another machine's numbers are another file's, and another table.
+
+    Raises:
+        RecordError: as `render_throughput`.
+    """
+    machine, benchmarks, day = _read(path)
+    by_workload: dict[str, list[Mapping[str, Any]]] = {}
+    for bench in benchmarks:
+        by_workload.setdefault((bench.get("params") or {}).get("workload", ELSE), []).append(bench)
+    rates = ", ".join(f"{dtype} {rate / 1e9:,.0f} GFLOP/s" for dtype, rate in machine["matrix_rates"].items())
+    return Table(
+        name=f"throughput_{path.stem}",
+        title=f"Measured throughput: {machine['hardware']}",
+        caption=[
+            "Median over n rounds after one that warms up; brackets: fastest and slowest. Networks have random weights, "
+            "and no response ends before its limit: the worst case.",
+            "Phase: the most memory that tensors of the phase held at once, on a GPU beyond what was there before it; "
+            "estimated: what `alarm.memory` computes for it without running it. Peaks are those of the process.",
+            f"Share of the rate of 4096 x 4096 matrix products in the same run ({rates}); the phase's operations are "
+            "those of its matrix products and attention, padding included.",
+            *origin_of(machine["scale"], [machine], day),
+            *_further(machine),
+        ],
+        blocks=[_block(name, found) for name, found in by_workload.items()],
+    )
+
+
+def _read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]], str]:
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        machine, benchmarks = stored["machine_info"], stored["benchmarks"]
+        day = stored["datetime"][:10]
+        missing = [name for name in ("hardware", "scale", "matrix_rates") if name not in machine]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RecordError(
+            f"{path} is no file of pytest-benchmark's ({error}); write it with --benchmark-json"
+        ) from error
+    if missing:
+        raise RecordError(
+            f"{path} does not say its {' and '.join(missing)}; write it by `pytest benchmarks -k throughput "
+            "--benchmark-json FILE`"
+        )
+    return machine, benchmarks, day
+
+
+def _further(machine: Mapping[str, Any]) -> list[str]:
+    """Driver and CUDA of a GPU."""
+    if "driver" not in machine:
+        return []
+    return [f"Driver {machine['driver']}, CUDA {machine['cuda']}, {machine['device_bytes'] / GIB:.0f} GiB on the card."]
+
+
+def _block(workload: str, benchmarks: Sequence[Mapping[str, Any]]) -> Block:
+    rows, cells = [], {}
+    for bench in benchmarks:
+        row = _row(bench)
+        rows.append(row)
+        cells |= {(row, column): cell for column, cell in _cells(bench).items()}
+    shown = [column for column in COLUMNS if any((row, column) in cells for row in rows)]
+    return Block(_title(workload, benchmarks), "phase", rows, shown, cells, COLUMNS)
+
+
+def _row(bench: Mapping[str, Any]) -> str:
+    phase = bench["name"].split("[")[0].removeprefix(PREFIX).replace("_", " ")
+    scorer = (bench.get("params") or {}).get("scorer")
+    return f"{phase}: {scorer}" if scorer else phase
+
+
+def _title(workload: str, benchmarks: Sequence[Mapping[str, Any]]) -> str:
+    """The workload's name with its shapes."""
+    shapes = next((b["extra_info"]["shapes"] for b in benchmarks if "shapes" in b["extra_info"]), {})
+    described = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in shapes.items())
+    return f"{workload} ({described})" if described else workload
+
+
+def _cells(bench: Mapping[str, Any]) -> dict[str, Cell]:
+    info, stats = bench["extra_info"], bench["stats"]
+    further = [
+        f"{info[f'{what}_per_second']:,.4g} {what.replace('_', ' ')}/s" for what in RATES[2:] if _has(info, what)
+    ]
+    further += [f"import alarm {info['seconds_beyond_torch']:.3g} s"] if "seconds_beyond_torch" in info else []
+    spread = f"[{stats['min']:.4g}, {stats['max']:.4g}]"
+    cells = {
+        "seconds": Cell(
+            Spread(stats["median"], None, stats["rounds"]), note="<br>".join([spread, *further]), digits=_digits(stats)
+        )
+    }
+    for what in RATES[:2]:
+        if _has(info, what):
+            cells[what] = _number(info[f"{what}_per_second"], 1)
+    if "share_of_matrix_rate" in info:
+        cells["share"] = _number(100 * info["share_of_matrix_rate"], 1)
+    sizes = {
+        "phase": info.get("phase_device_bytes", info.get("phase_tensor_bytes")),
+        "estimate": info.get("estimated_phase_bytes"),
+        "device": info.get("peak_device_bytes"),
+        "host": info.get("peak_host_bytes"),
+    }
+    return cells | {name: _number(size / GIB, 3) for name, size in sizes.items() if size is not None}
+
+
+def _has(info: Mapping[str, Any], what: str) -> bool:
+    return f"{what}_per_second" in info
+
+
+def _digits(stats: Mapping[str, float]) -> int:
+    """Milliseconds, and microseconds of what takes less than a tenth of a second."""
+    return 3 if stats["median"] >= 0.1 else 6
+
+
+def _number(value: float, digits: int) -> Cell:
+    return Cell(Spread(value, None, 1), digits=digits, show_count=False)
