@@ -112,7 +112,7 @@ def test_malformed_feedback_is_named(tmp_path: Path, path: tuple, value: object,
         ("a.json", b'{"a": 1}', "not a JSON array"),
         ("a.json", b"[3]", "record 0: the record is int"),
         ("a.jsonl", b'{"answer": []}\n', "line 1: field 'answer' is empty"),
-        ("a.json.gz", gzip.compress(b"[]")[:-6], "cannot be read"),
+        ("a.json.gz", gzip.compress(b"[]", mtime=0)[:-6], "cannot be read"),
         ("a.json", b"\xff\xfe", "cannot be read"),
     ],
 )
