@@ -151,9 +151,9 @@ def test_throughput_scoring(meter, subject, scorer):
     common = {"rounds": subject.workload.rounds, "work": {"responses": count}}
     facts = {"shapes": subject.workload.shapes(), "version": found.version}
     if scorer in TEXT_SCORERS:
-        captions = subject.captions(seed=7)
-        # Scored anew each time: the scorer itself remembers texts.
-        meter(lambda: [found.measure(text) for text in captions], facts=facts, **common)
+        # New texts in every round, each measured anew: scorers and their tools remember texts.
+        batches = iter([subject.captions(seed=seed) for seed in range(subject.workload.rounds + 1)])
+        meter(lambda: [found.measure(text) for text in next(batches)], facts=facts, **common)
         return
     responses = subject.responses(count, seed=8)
 

@@ -57,8 +57,8 @@ def measured_throughput(path: Path) -> Table:
         name=f"throughput_{path.stem}",
         title=f"Measured throughput: {machine['hardware']}",
         caption=[
-            "Median over n rounds after one that warms up; brackets: fastest and slowest. Networks have random weights, "
-            "and no response ends before its limit: the worst case.",
+            "Median over n rounds after one that warms up; brackets: fastest and slowest. Networks have random "
+            "weights, and no response ends before its limit: the worst case.",
             "Phase: the most memory that tensors of the phase held at once, on a GPU beyond what was there before it; "
             "estimated: what `alarm.memory` computes for it without running it. Peaks are those of the process.",
             f"Share of the rate of 4096 x 4096 matrix products in the same run ({rates}); the phase's operations are "
@@ -120,16 +120,8 @@ def _title(workload: str, benchmarks: Sequence[Mapping[str, Any]]) -> str:
 
 def _cells(bench: Mapping[str, Any]) -> dict[str, Cell]:
     info, stats = bench["extra_info"], bench["stats"]
-    further = [
-        f"{info[f'{what}_per_second']:,.4g} {what.replace('_', ' ')}/s" for what in RATES[2:] if _has(info, what)
-    ]
-    further += [f"import alarm {info['seconds_beyond_torch']:.3g} s"] if "seconds_beyond_torch" in info else []
-    spread = f"[{stats['min']:.4g}, {stats['max']:.4g}]"
-    cells = {
-        "seconds": Cell(
-            Spread(stats["median"], None, stats["rounds"]), note="<br>".join([spread, *further]), digits=_digits(stats)
-        )
-    }
+    note = "<br>".join([f"[{stats['min']:.4g}, {stats['max']:.4g}]", *_notes(info)])
+    cells = {"seconds": Cell(Spread(stats["median"], None, stats["rounds"]), note=note, digits=_digits(stats))}
     for what in RATES[:2]:
         if _has(info, what):
             cells[what] = _number(info[f"{what}_per_second"], 1)
@@ -142,6 +134,15 @@ def _cells(bench: Mapping[str, Any]) -> dict[str, Cell]:
         "host": info.get("peak_host_bytes"),
     }
     return cells | {name: _number(size / GIB, 3) for name, size in sizes.items() if size is not None}
+
+
+def _notes(info: Mapping[str, Any]) -> list[str]:
+    """What has no column of its own."""
+    notes = [f"{info[f'{what}_per_second']:,.4g} {what.replace('_', ' ')}/s" for what in RATES[2:] if _has(info, what)]
+    notes += [f"{phase} {seconds:.3g} s" for phase, seconds in info.get("phase_seconds", {}).items()]
+    if "seconds_beyond_torch" in info:
+        notes.append(f"`import alarm` {info['seconds_beyond_torch']:.3g} s beyond `import torch`")
+    return notes
 
 
 def _has(info: Mapping[str, Any], what: str) -> bool:
