@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from benchmarks.throughput import machine
 from benchmarks.throughput.machine import check_comparable, machine_facts, matrix_rates
 from benchmarks.throughput.meter import Laps, count_cost
 from benchmarks.throughput.networks import RandomUltraRM
+from benchmarks.throughput.plugin import asked_for
 from benchmarks.throughput.subject import Subject
 from benchmarks.throughput.vocabulary import LAYOUTS, question_prompts, texts, word_tokenizer
 from benchmarks.throughput.workloads import PAPER_QA, PAPER_WMT, W1, W2, W3, W3_T5
@@ -183,3 +185,21 @@ def test_machines_are_compared_by_their_hardware():
         check_comparable(now, {**now, "hardware": "GPU: Test Accelerator"})
     with pytest.raises(ValueError, match="measured on unknown hardware"):
         check_comparable(now, {})
+
+
+@pytest.mark.parametrize(
+    ("keyword", "arguments", "asked"),
+    [
+        ("throughput", ["benchmarks"], True),
+        ("throughput and rollout", ["benchmarks"], True),
+        ("test_throughput_import", ["benchmarks"], True),
+        ("", ["benchmarks/test_throughput.py"], True),
+        ("", ["benchmarks"], False),
+        ("alarm", ["benchmarks"], False),
+        ("not throughput", ["benchmarks"], False),
+        ("not test_throughput_import", ["benchmarks"], False),
+    ],
+)
+def test_throughput_is_measured_only_when_asked_for(keyword, arguments, asked):
+    config = SimpleNamespace(option=SimpleNamespace(keyword=keyword), invocation_params=SimpleNamespace(args=arguments))
+    assert asked_for(config) is asked

@@ -12,7 +12,7 @@ MODULE = "test_throughput.py"
 
 def asked_for(config: pytest.Config) -> bool:
     """Whether throughput is to be measured: `-k throughput`, or the file itself."""
-    by_keyword = re.search(r"(?<!not )(?<!not \()\bthroughput", config.option.keyword or "")
+    by_keyword = re.search(r"(?<!not )(?<!not \()\b\w*throughput", config.option.keyword or "")
     return bool(by_keyword) or any(MODULE in str(argument) for argument in config.invocation_params.args)
 
 
