@@ -13,6 +13,7 @@ from alarm.commands.options import check_scale
 
 if TYPE_CHECKING:
     from alarm.experiment.matrix import RunSpec
+    from alarm.experiment.run import Run
     from alarm.experiment.session import Session
 
 HELP = "one run of the matrix; over several GPUs by accelerate launch -m alarm run"
@@ -54,36 +55,42 @@ def run(options: argparse.Namespace) -> None:
 
 def _alone(options: argparse.Namespace) -> None:
     """All in this process, as `pytest benchmarks` does it."""
+    from alarm.experiment.progress import PrintedProgress
     from alarm.experiment.publish import publish_setup
     from alarm.experiment.run import Run
 
     session, spec = _session(options, options.device)
     lab = session.lab(spec.task)
+    lab.progress = PrintedProgress()
+    run = Run(lab, spec)
     publish_setup(session.results, lab)
-    prepared = Run(lab, spec)
     if options.prepare:
-        prepared.prepare()
+        run.prepare()
     else:
-        _publish(session, prepared)
+        _publish(session, run)
 
 
 def _together(options: argparse.Namespace) -> None:
-    """Shared artifacts by a process alone, then the run by all; the main one writes its record."""
+    """Shared artifacts by a process alone, then the run by all; the main one writes and speaks."""
     from alarm.experiment.launched import LaunchedStore, prepare_alone
+    from alarm.experiment.progress import PrintedProgress, Progress
     from alarm.experiment.run import Run
     from alarm.ppo import engine
 
     device = engine.own_device(options.device)
     session, spec = _session(options, device)
-    if int(os.environ["RANK"]) == 0:
+    main = os.environ["RANK"] == "0"
+    if main:
         prepare_alone(PREPARE)
     session.store = LaunchedStore(session.store.root)
-    shared = Run(session.lab(spec.task), spec)
-    shared.prepare()
+    lab = session.lab(spec.task)
+    lab.progress = PrintedProgress() if main else Progress(None)
+    run = Run(lab, spec)
+    run.prepare()
     engine.join(device)
     signal.signal(signal.SIGTERM, _ended)
     try:
-        _publish(session, shared)
+        _publish(session, run)
     except RuntimeError as error:
         if not engine.lost_company(error):
             raise
@@ -111,13 +118,12 @@ def _session(options: argparse.Namespace, device: str) -> tuple[Session, RunSpec
     return session, session.specs[0]
 
 
-def _publish(session: Session, run) -> None:
+def _publish(session: Session, run: Run) -> None:
     """Make the run and copy its record to the results."""
     from alarm.experiment.publish import publish_run
     from alarm.ppo import processes
 
     record = run.record()
-    session.close()
     if not processes.is_main():
         return
     print(publish_run(session.results, record))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -45,6 +46,23 @@ class Progress:
         except OSError:
             # A full or read-only disk is reported by the store, with a remedy; progress itself is dispensable.
             self._path = None
+
+
+class PrintedProgress(Progress):
+    """Progress as lines on standard error, for a command that does one thing: its steps every few seconds."""
+
+    SECONDS = 5.0
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self._printed = 0.0
+
+    def _write(self, state: dict) -> None:
+        now = time.time()
+        if "step" in state and state["step"] < state["total"] and now - self._printed < self.SECONDS:
+            return
+        self._printed = now
+        print(phrase({"label": self._label, **state}), file=sys.stderr, flush=True)
 
 
 def describe(folder: Path) -> list[str]:
