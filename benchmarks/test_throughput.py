@@ -126,7 +126,6 @@ def ppo_costs(subject: Subject) -> dict[str, Cost]:
 
 def test_throughput_rollout(meter, subject):
     """Sampling a batch of responses."""
-    cost = subject.cost("rollout", subject.roll)
     ppo = subject.workload.ppo
     drawn = subject.roll()
     assert drawn.batch.response_mask.shape == (ppo.batch_size, ppo.max_new_tokens)
@@ -137,7 +136,8 @@ def test_throughput_rollout(meter, subject):
         rounds=subject.workload.rounds,
         work=sampled(subject),
         dtype=subject.workload.policy.dtype,
-        cost=cost,
+        # Counted now that the networks are there: their making is no part of it.
+        cost=subject.cost("rollout", subject.roll),
         estimated_bytes=subject.memory.phases["rollout"],
         facts={"shapes": subject.workload.shapes()},
     )
