@@ -30,7 +30,7 @@ webdriver = pytest.importorskip("selenium.webdriver", reason="install the `test`
 from selenium.webdriver.chrome.service import Service  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
-from selenium.webdriver.support.ui import Select  # noqa: E402
+from selenium.webdriver.support.ui import Select, WebDriverWait  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -180,6 +180,8 @@ def test_a_view_has_an_address(page, address):
     search(page, "dog dog?&=#")
     search(page, "dog dog")
     page.find_element(By.ID, "g-numbers").click()
+    # The address follows a moment after the last key.
+    WebDriverWait(page, 30).until(lambda _: "numbers" in page.current_url and "%23" not in page.current_url)
     here, shown = page.current_url, ids(page)
     assert shown == [prompt_id(1)]
     page.get("about:blank")
