@@ -42,9 +42,12 @@ RUN_CODE = (
     "transforms.py",
     "evaluation/translation.py",
     "experiment/reference_levels.py",
+    "experiment/phases.py",
     "experiment/rewards.py",
     "experiment/rounds.py",
     "experiment/run.py",
+    "experiment/run_record.py",
+    "experiment/sharded_scorer.py",
 )
 STUDY_CODE = (*RUN_CODE, "experiment/reward_study.py")
 """Per stage, the sources below `alarm/` that can change its artifacts: editing one rebuilds these and no others.

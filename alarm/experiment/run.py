@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
-from collections import defaultdict
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -14,15 +11,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from alarm.environment import environment
 from alarm.experiment.code import RUN_CODE
 from alarm.experiment.generation import Sample, generate, read_samples, write_samples
 from alarm.experiment.lab import Lab
 from alarm.experiment.matrix import RunSpec
+from alarm.experiment.phases import Clock, StoppedError, stopping
 from alarm.experiment.reference_levels import reference_levels
 from alarm.experiment.rewards import RewardFunction
 from alarm.experiment.rounds import RoundRewardModel, round_ends
-from alarm.experiment.scoring import score_generations, score_labels, score_means
+from alarm.experiment.run_record import run_record
+from alarm.experiment.scoring import score_generations, score_means
 from alarm.experiment.sharded_scorer import in_shards
 from alarm.files import read_json, write_json
 from alarm.methods import Method, method_named, method_source
@@ -123,7 +121,7 @@ class Run:
         """Train, evaluate and write the record below `path`, which keeps checkpoints while the run is unfinished."""
         work = path / CHECKPOINT
         started = datetime.now(UTC).isoformat(timespec="seconds")
-        clock = _Clock()
+        clock = Clock()
         self.lab.progress.start(f"{self.spec.task} {self.spec.name} seed {self.spec.seed}")
         policy = self._policy(self.lab.device)
         trainer = PPOTrainer(policy, self.settings, seed=self.spec.seed, skip_first_token=self.method.released_defects)
@@ -138,13 +136,14 @@ class Run:
         error = None
         try:
             self._train(trainer, model, history, clock, path, started)
-        except _StoppedError as problem:
+        except StoppedError as problem:
             error = f"iteration {len(history)}: {problem}"
         generations, metrics = self._test(policy, clock) if error is None else ([], {})
         if error is None:
             self._save(policy, path / POLICY)
         if processes.is_main():
-            write_record(path, self._record(history, metrics, clock, started, error), generations)
+            record = run_record(self, history, metrics, dict(clock.seconds), started=started, error=error)
+            write_record(path, record, generations)
             _remove(work)
 
     def _policy(self, device: str) -> Policy:
@@ -170,7 +169,7 @@ class Run:
         trainer: PPOTrainer,
         model: RoundRewardModel,
         history: list[dict[str, Any]],
-        clock: _Clock,
+        clock: Clock,
         path: Path,
         started: str,
     ) -> None:
@@ -185,7 +184,7 @@ class Run:
                     row["dev_golds"] = self._dev_golds(trainer.policy)
                     row["dev_gold"] = float(np.mean(row["dev_golds"]))
             if done in ends:
-                with clock("rounds"), _stopping():
+                with clock("rounds"), stopping():
                     row |= self._end_round(trainer.policy, model, ends.index(done) + 1, path)
                     if model.iterative and not last:
                         row |= model.update(trainer.policy, row["round"])
@@ -196,7 +195,7 @@ class Run:
                 self._checkpoint(trainer, model, history, clock, path / CHECKPOINT, started)
 
     def _iteration(
-        self, trainer: PPOTrainer, rewards_of: RewardFunction, clock: _Clock, iteration: int
+        self, trainer: PPOTrainer, rewards_of: RewardFunction, clock: Clock, iteration: int
     ) -> dict[str, Any]:
         """One batch of responses: sampled, scored, learned from, and compared with the SFT policy's."""
         examples = self._examples(iteration)
@@ -208,14 +207,14 @@ class Run:
                 max_new_tokens=self.settings.max_new_tokens,
                 generator=_generator(self.lab.device, self.spec.seed, iteration),
             )
-        with clock("scoring"), _stopping():
+        with clock("scoring"), stopping():
             rewards = rewards_of(
                 [example.prompt for example in examples],
                 drawn.responses,
                 drawn.offsets,
                 drawn.batch.response_mask.cpu(),
             )
-        with clock("update"), _stopping():
+        with clock("update"), stopping():
             per_token = rewards.per_token.to(trainer.policy.device)
             centred = leave_one_out(per_token, drawn.batch.response_mask, per_prompt=self.settings.responses_per_prompt)
             ppo = trainer.step(drawn.batch, centred)
@@ -276,7 +275,7 @@ class Run:
         trainer: PPOTrainer,
         model: RoundRewardModel,
         history: list[dict[str, Any]],
-        clock: _Clock,
+        clock: Clock,
         work: Path,
         started: str,
     ) -> None:
@@ -290,7 +289,7 @@ class Run:
         write_json(work / STATE, state)
         _remove(work, keep=(STATE, weights))
 
-    def _test(self, policy: Policy, clock: _Clock) -> tuple[list[Generation], dict[str, Any]]:
+    def _test(self, policy: Policy, clock: Clock) -> tuple[list[Generation], dict[str, Any]]:
         lab = self.lab
         examples = lab.task.split("test")[: lab.preset.evaluation.test_examples]
         with clock("evaluation"):
@@ -316,75 +315,6 @@ class Run:
             epoch, index = divmod(position, len(train))
             chosen += [train[_order(self.spec.seed, epoch, len(train))[index]]] * copies
         return chosen
-
-    def _record(self, history, metrics, clock: _Clock, started: str, error: str | None) -> RunRecord:
-        lab = self.lab
-        scorers = {"holistic": lab.holistic_scorer, **lab.scorers}
-        labels, directions = score_labels(lab)
-        return RunRecord(
-            task=self.spec.task,
-            method=self.method.name,
-            aspect=self.aspect,
-            aspect_given=self.aspect_given,
-            recipe=self.method.recipe,
-            scale=lab.preset.scale,
-            seed=self.spec.seed,
-            settings=lab.preset.to_dict(),
-            environment=_environment(lab.device),
-            data_fingerprint=lab.task.fingerprint,
-            started=started,
-            finished=datetime.now(UTC).isoformat(timespec="seconds"),
-            durations=dict(clock.seconds),
-            history=history,
-            metrics=metrics,
-            directions=directions,
-            score_labels=labels,
-            error=error,
-            method_settings={
-                "source": method_source(self.method),
-                "description": self.method.description,
-                "composition": f"{self.method.compose.__module__}.{self.method.compose.__qualname__}, "
-                f"{self.method.properties} properties",
-                "released_defects": self.method.released_defects,
-                "reward_model": lab.holistic(self.method.recipe).version,
-                "constants": {name: constants.to_dict() for name, constants in lab.constants.items()},
-                "scorers": {name: scorer.version for name, scorer in scorers.items()},
-            },
-        )
-
-
-class _StoppedError(Exception):
-    """Rewards or an update that are not finite, or that a composition refuses: the run ends, its record says where."""
-
-
-@contextmanager
-def _stopping():
-    """Turn what rewards and PPO refuse into the end of this run; a full disk, say, is raised as it is."""
-    try:
-        yield
-    except ValueError as problem:
-        raise _StoppedError(str(problem)) from problem
-
-
-class _Clock:
-    """Seconds spent by phase."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = defaultdict(float)
-
-    @contextmanager
-    def __call__(self, phase: str):
-        started = time.perf_counter()
-        yield
-        self.seconds[phase] += time.perf_counter() - started
-
-
-def _environment(device: str) -> dict[str, Any]:
-    """Where the run took place, with the number of processes where it is not one."""
-    found = environment(device)
-    if processes.count() > 1:
-        found |= {"hardware": f"{found['hardware']}, {processes.count()} processes", "processes": processes.count()}
-    return found
 
 
 def _generator(device: str, *seeds: int) -> torch.Generator:
