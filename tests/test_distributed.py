@@ -14,8 +14,6 @@ from tests import distributed_updates
 from tests.distributed_updates import ALONE, CASES, STEPS, build, outcome, steps
 from tests.launching import launch
 
-pytestmark = pytest.mark.slow
-
 # A bias of GPT-2's keys has no gradient but rounding, which Adam makes large; bfloat16 rounds by batch.
 TOLERANCES = {"accumulated": 1e-3, "bfloat16": 0.05}
 LAUNCHED = {"ddp": list(CASES), "fsdp": ["t5", "single rows", "bfloat16", "guarded"]}
@@ -64,6 +62,7 @@ def assert_same(found: dict[str, Any], expected: dict[str, Any], tolerance: floa
     assert found["kl_coef"] == pytest.approx(expected["kl_coef"], rel=1e-6)
 
 
+@pytest.mark.slow
 @on_each
 def test_two_processes_give_the_losses_weights_and_samples_of_one(launched, alone, name, case):
     found, expected = launched(name)[case], alone(case)
@@ -88,6 +87,7 @@ def test_the_cases_are_what_they_are_meant_to_be(alone):
         assert abs(first - last) > 2 * tolerance
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LAUNCHED)
 def test_a_checkpoint_is_resumed_by_another_number_of_processes(launched, folder, name):
     unbroken = build(folder, "t5")
@@ -100,6 +100,7 @@ def test_a_checkpoint_is_resumed_by_another_number_of_processes(launched, folder
     assert_same(outcome(from_two, range(STEPS, STEPS + 1)), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LAUNCHED)
 def test_weights_that_were_sharded_make_a_policy_that_any_program_loads(launched, folder, tmp_path, name):
     policy = build(folder, "single rows").policy
@@ -111,6 +112,7 @@ def test_weights_that_were_sharded_make_a_policy_that_any_program_loads(launched
     assert (tmp_path / "model.safetensors").is_file()
 
 
+@pytest.mark.slow
 def test_numbers_over_processes(launched):
     """Sums and counts are added before they are divided: three tokens of 1 and one of 5 have mean 2, not 3."""
     found = launched("ddp")["collectives"]

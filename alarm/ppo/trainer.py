@@ -58,9 +58,7 @@ class PPOTrainer:
             settings.initial_kl_coef, target=settings.target_kl, horizon=settings.kl_horizon
         )
         head = list(policy.value_head.parameters())
-        trunk = [
-            parameter for parameter in policy.trainable_parameters() if not any(parameter is other for other in head)
-        ]
+        trunk = [p for p in policy.trainable_parameters() if not any(p is other for other in head)]
         value_rate = settings.learning_rate if settings.value_learning_rate is None else settings.value_learning_rate
         self.optimizer = torch.optim.Adam(
             [{"params": trunk, "lr": settings.learning_rate}, {"params": head, "lr": value_rate}], fused=True
