@@ -590,3 +590,14 @@ def test_several_processes_may_ask_at_once(tmp_path):
         assert [life.returncode for life in lives] == [0, 0]
         assert 20 <= len(server.seen.requests) <= 40
     assert len(AnswerCache(tmp_path / "cache")) == 20
+
+
+@pytest.mark.parametrize(("name", "charged"), [("429", 0), ("a hang", 1), ("truncated body", 1)])
+def test_attempts_that_the_server_may_have_charged_count_as_spent(make_judge, name, charged):
+    with serving(fails_first(1, PASSING[name])) as server:
+        judge = make_judge(server, prices=Prices(1000.0, 0.0), timeout=PATIENCE.get(name, 10.0), concurrency=1)
+        estimate = judge.estimate(ONE).usd
+        assert judge.judge(ONE)[0].verdict == Verdict.WIN
+    counted = judge.facts(ONE)["usd"]
+    # Both orders failed once; an attempt without an answer may have cost as much as the estimate.
+    assert judge.budget.spent - counted == pytest.approx(charged * estimate, rel=0.3, abs=1e-9)

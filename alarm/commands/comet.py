@@ -96,5 +96,5 @@ def _table(record: MetricRecord) -> str:
     for name, seeds in record.scores.items():
         found = spread([mean(scores.values()) for scores in seeds.values()])
         rows.append([name, f"{found.mean:.4f}", "–" if found.sd is None else f"{found.sd:.4f}", found.count])
-    rows.sort(key=lambda row: row[1], reverse=True)
+    rows.sort(key=lambda row: float(row[1]), reverse=True)
     return tabulate(rows, ["run", record.name, "sd", "seeds"], tablefmt="github", disable_numparse=True)

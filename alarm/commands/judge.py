@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seeds", default="", help="comma-separated (default: all that both runs have)")
     parser.add_argument("--max-items", type=int, default=3000, help="test prompts drawn at most (default: 3000)")
-    parser.add_argument("--max-cost", type=float, default=None, metavar="USD", help="never spend more than this")
+    parser.add_argument("--max-cost", type=float, default=None, metavar="USD", help="ask nothing that could pass this")
     parser.add_argument("--price-in", type=float, default=None, metavar="USD", help="per million tokens read")
     parser.add_argument("--price-out", type=float, default=None, metavar="USD", help="per million tokens written")
     parser.add_argument("--concurrency", type=int, default=8, help="questions under way at a time (default: 8)")

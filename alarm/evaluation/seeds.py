@@ -31,7 +31,9 @@ class SeedSpread:
 def seed_spread(tables: Sequence[NDArray]) -> SeedSpread | None:
     """Pool the spread between seeds over runs: the mean of `MS_seeds / MS_residual` of each run's table.
 
-    Three seeds tell little about how much seeds differ (two degrees of freedom); all runs of a task together tell more.
+    Three seeds tell little about how much seeds differ (two degrees of freedom); all runs of a task together tell more,
+    as long as their seeds vary about alike: a single run that is far less stable than the others is found significant
+    in up to 15 % of comparisons without a difference.
     Each ratio is the F statistic of seeds in a two-way layout of seeds and prompts, so runs whose scores scatter more
     do not count more.
 

@@ -20,10 +20,12 @@ from alarm.evaluation.judges.cost import Budget, Prices, check_estimates, prices
 from alarm.evaluation.judges.ledger import Ledger
 from alarm.evaluation.judges.openai_judge import KIND, JudgeStoppedError
 from alarm.evaluation.judges.questions import JudgeSettings
-from alarm.records import Generation, JudgeRecord, hardware_kind, write_judge
+from alarm.experiment.merged_verdicts import merged
+from alarm.records import Generation, JudgeRecord, hardware_kind, judge_path, read_judge, write_judge
 from alarm.registry import UnknownNameError, unknown_name
 from alarm.report.published import PAPER_METHODS
 from alarm.report.runs import TaskRuns, read_runs
+from alarm.report.verdicts import SFT_SEED, responses_checksum
 from alarm.tasks.base import Example, Task
 
 if TYPE_CHECKING:
@@ -179,9 +181,9 @@ def judge_matches(judge: OpenAIJudge, matches: Sequence[Match], runs: TaskRuns, 
         judge.collect(pairs)
     except BaseException:  # Ctrl-C too: whatever ends it, the record says what is answered and what is missing
         if judge.missing(pairs)[0] < judge.estimate(pairs).questions:
-            write_judge(results, judge_record(judge, matches, runs))
+            _write(results, judge_record(judge, matches, runs), runs)
         raise
-    path = write_judge(results, judge_record(judge, matches, runs))
+    path = _write(results, judge_record(judge, matches, runs), runs)
     unanswered, reason = judge.missing(pairs)
     if unanswered:
         raise JudgeStoppedError(
@@ -189,6 +191,12 @@ def judge_matches(judge: OpenAIJudge, matches: Sequence[Match], runs: TaskRuns, 
             f"{path}: run the same command again, which asks only what is not answered yet"
         )
     return path
+
+
+def _write(results: Path, record: JudgeRecord, runs: TaskRuns) -> Path:
+    """Write the record, together with what an earlier one says of other pairs."""
+    path = judge_path(results, record.scale, record.task, record.judge)
+    return write_judge(results, merged(record, read_judge(path) if path.is_file() else None, runs))
 
 
 def judge_record(judge: OpenAIJudge, matches: Sequence[Match], runs: TaskRuns) -> JudgeRecord:
@@ -231,7 +239,9 @@ def _checksums(runs: TaskRuns, matches: Sequence[Match]) -> Mapping[str, Mapping
     found: dict[str, dict[str, str]] = {}
     for match in matches:
         for name in (match.row, match.column):
-            if name != SFT:
+            if name == SFT:
+                found[SFT] = {SFT_SEED: responses_checksum(runs.sft)}
+            else:
                 found.setdefault(name, {})[str(match.seed)] = runs.finished[name][match.seed].generations["sha256"]
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 
@@ -48,5 +49,7 @@ def metric_path(results: Path, scale: str, task: str, name: str) -> Path:
 
 
 def _file_name(name: str) -> str:
-    """Letters, digits, dots and dashes of a name, such as that of a model; everything else is a dash."""
-    return re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.")
+    """Letters, digits, dots and dashes of a name, such as that of a model; where others are lost, a hash tells it from
+    names that would look alike."""
+    plain = re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.")
+    return plain if plain == name else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"

@@ -149,7 +149,8 @@ def _corpus_values(runs: TaskRuns, name: str, seeds: Sequence[int]) -> dict[str,
     for entries in stated:
         for entry in entries.values():
             if entry.get("value") is not None:
-                found.setdefault(entry["name"], []).append(float(entry["value"]))
+                label = entry["name"] + (" (lower wins)" if entry.get("higher_is_better") is False else "")
+                found.setdefault(label, []).append(float(entry["value"]))
     return found
 
 

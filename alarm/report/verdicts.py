@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -16,6 +17,7 @@ from alarm.report.runs import TaskRuns
 
 SFT = "sft"
 """Names the SFT policy among runs; its greedy responses are the same for every seed."""
+SFT_SEED = "0"
 POINTS = {Verdict.WIN: 1.0, Verdict.TIE: 0.0, Verdict.LOSE: -1.0, Verdict.INVALID: np.nan}
 Match = tuple[str, str, int]
 """Two runs and their seed; what is said of it is said of the first."""
@@ -91,7 +93,8 @@ def is_current(runs: TaskRuns, record: JudgeRecord, comparison) -> bool:
     judged = record.facts.get("responses", {})
     for name in (comparison["row"], comparison["column"]):
         if name == SFT:
-            if not runs.sft:
+            known = judged.get(SFT, {}).get(SFT_SEED)
+            if not runs.sft or (known is not None and known != responses_checksum(runs.sft)):
                 return False
             continue
         run = runs.finished.get(name, {}).get(comparison["seed"])
@@ -99,6 +102,12 @@ def is_current(runs: TaskRuns, record: JudgeRecord, comparison) -> bool:
         if run is None or (known is not None and known != (run.generations or {}).get("sha256")):
             return False
     return True
+
+
+def responses_checksum(generations: Mapping[str, Generation]) -> str:
+    """A sha256 over ids and texts of responses, which tells these from later ones."""
+    lines = (f"{i}\t{generations[i].response}\n" for i in sorted(generations))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def scores_of(runs: TaskRuns, name: str, seed: int, score: str) -> dict[str, float]:

@@ -192,7 +192,10 @@ def _fetch(name: Path) -> Path:
             try:
                 return Path(_imported().download_model(str(name)))
             except KeyError as error:
-                raise ValueError(f"there is no file {name}, and no COMET model of that name on the hub") from error
+                raise ValueError(
+                    f"there is no file {name}, and it cannot be fetched as a COMET model: the hub has none of that "
+                    "name, cannot be reached, or wants its licence accepted first"
+                ) from error
     try:
         return Path(snapshot_download(str(name), local_files_only=True)) / "checkpoints" / MODEL_FILE
     except (OSError, ValueError) as error:

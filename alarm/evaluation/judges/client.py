@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from alarm.evaluation.judges.cache import Answer
 
 if TYPE_CHECKING:
+    import httpx
     from openai import OpenAI
     from openai.types.chat import ChatCompletion
 
@@ -70,6 +71,8 @@ class Endpoint:
             raise ValueError("the judge needs the openai client; install it with `pip install 'openai>=2'`")
         if not (urlsplit(self.base_url).scheme in ("http", "https") and self.host):
             raise ValueError(f"{BASE_URL} is no address such as http://localhost:8000/v1; set it to the server's")
+        if self.api_key is not None and not (self.api_key.isascii() and self.api_key.isprintable()):
+            raise ValueError(f"{API_KEY} holds characters that no key has; copy it anew")
         if self.api_key is None and self.address == OFFICIAL_URL:
             raise ValueError(
                 f"the judge needs {API_KEY}, or {BASE_URL} of a compatible server such as a local vLLM, which needs no "
@@ -82,7 +85,7 @@ class ChatClient:
 
     Args:
         endpoint: where to ask.
-        timeout: seconds that one attempt may take.
+        timeout: seconds that one attempt may wait for the next bytes.
         retries: further attempts after a rate limit, a server's fault, a lost connection or a time-out, with the
             client's back-off: as long as `Retry-After` says (up to two minutes), else 0.5 to 8 seconds.
     """
@@ -92,13 +95,14 @@ class ChatClient:
         self.requests = 0
         """HTTP requests sent, repeated ones included."""
         self._lock = threading.Lock()
+        self._of_thread = threading.local()
 
     @cached_property
     def _client(self) -> OpenAI:
         import openai
 
-        # The hook sees every attempt, which the client itself does not tell.
-        http = openai.DefaultHttpxClient(event_hooks={"request": [self._count]})
+        # The hooks see every attempt, which the client itself does not tell.
+        http = openai.DefaultHttpxClient(event_hooks={"request": [self._count], "response": [self._count_response]})
         return openai.OpenAI(
             base_url=self.endpoint.base_url,
             api_key=self.endpoint.api_key or NO_KEY,
@@ -160,9 +164,21 @@ class ChatClient:
             output_tokens=_number(getattr(usage, "completion_tokens", None)),
         )
 
+    def take_chargeable(self) -> int:
+        """Attempts of this thread, since it last took their number, that the server may have charged: all it refused by
+        no error status, the one that brought an answer included."""
+        taken = getattr(self._of_thread, "chargeable", 0)
+        self._of_thread.chargeable = 0
+        return taken
+
     def _count(self, _: object) -> None:
         with self._lock:
             self.requests += 1
+        self._of_thread.chargeable = getattr(self._of_thread, "chargeable", 0) + 1
+
+    def _count_response(self, response: httpx.Response) -> None:
+        if response.is_error:
+            self._of_thread.chargeable -= 1
 
     def _sentence(self, what: str, error: Exception, remedy: str = "") -> str:
         """What happened with the server's own words, shortened; servers have been seen to repeat the key in them."""

@@ -92,7 +92,7 @@ class CostEstimate:
         return self.prices.of(self.input_tokens, self.output_tokens) if self.prices else None
 
     def __str__(self) -> str:
-        cost = "at an unknown price" if self.usd is None else f"at most {self.usd:.2f} USD"
+        cost = "at an unknown price" if self.usd is None else f"at most {_upward(self.usd)} USD"
         return (
             f"{self.pairs} pairs, {self.equal_pairs} of them equal; {self.questions} questions in both orders, "
             f"{self.answered} answered already; to ask {self.questions - self.answered}: up to {self.input_tokens} "
@@ -106,9 +106,15 @@ def check_estimates(estimates: Sequence[CostEstimate], cap: float | None, *, spe
     if cap is not None and spent + usd > cap:
         already = f" besides the {spent:.2f} USD already spent" if spent else ""
         raise ValueError(
-            f"asking would cost up to {usd:.2f} USD{already}, more than --max-cost {cap:g}: raise it, or ask about "
-            "fewer items, seeds or methods"
+            f"asking would cost up to {_upward(usd)} USD{already}, more than --max-cost {cap:g}: raise it, or ask "
+            "about fewer items, seeds or methods"
         )
+
+
+def _upward(usd: float) -> str:
+    """An upper bound in cents, or in hundredths of them below one dollar; never rounded down."""
+    digits = 2 if usd >= 1 else 4
+    return f"{math.ceil(usd * 10**digits - 1e-9) / 10**digits:.{digits}f}"
 
 
 class BudgetReachedError(Exception):
@@ -120,8 +126,8 @@ class Budget:
 
     What a question can cost at most is set aside before it is asked and replaced by its price once the server has
     counted, so that questions in flight cannot pass the cap together. Should a server count more than estimated, later
-    estimates are raised by the largest such factor; only questions asked before its first count can cost more than was
-    set aside for them.
+    estimates are raised by the largest such factor. Only questions asked before its first count, and repeated attempts
+    at one that timed out, can cost more than was set aside for them; what they cost counts for all that follow.
 
     Args:
         ledger: whose file the invocation's processes share; None where nothing has a price.
@@ -178,3 +184,8 @@ class Budget:
         counted = answer.input_tokens is not None and answer.output_tokens is not None
         usd = self.prices.of(answer.input_tokens, answer.output_tokens) if counted else expected
         self._ledger.settle(reservation, usd, factor=usd / expected if expected else 1.0)
+
+    def lose(self, tokens: tuple[int, int], attempts: int) -> None:
+        """Count attempts at a question that got no response as if the server had answered them in full."""
+        if attempts > 0 and self._ledger is not None and self.prices is not None:
+            self._ledger.add(self._invocation, attempts * self.prices.of(*tokens))

@@ -56,6 +56,12 @@ class Ledger:
         with self._lock:
             self._connection.execute(update, (usd, max(1.0, factor), reservation))
 
+    def add(self, invocation: str, usd: float) -> None:
+        """Note an amount that nothing was set aside for."""
+        insert = "INSERT INTO spending (invocation, usd) VALUES (?, ?)"
+        with self._lock:
+            self._connection.execute(insert, (invocation, usd))
+
     def spent(self, invocation: str) -> float:
         """USD spent or set aside by an invocation, in all its processes."""
         select = "SELECT coalesce(sum(usd), 0) FROM spending WHERE invocation = ?"

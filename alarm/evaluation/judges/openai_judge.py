@@ -150,6 +150,7 @@ class OpenAIJudge(Judge):
             "without_choice": {choice.value: without_choice[choice] for choice in WITHOUT_CHOICE},
             "tokens": {"input": read, "output": written},
             "usd": prices.of(read, written) if prices else None,
+            "usd_lost_attempts_included": self.budget.spent if prices else None,
             "usd_per_million_tokens": {"input": prices.input, "output": prices.output} if prices else None,
             "this_time": {
                 "requests": self.client.requests,
@@ -231,7 +232,9 @@ class OpenAIJudge(Judge):
         try:
             key, answer = self._ask_in_known_form(question)
         except NoAnswerError as error:
-            # What a lost answer may have cost stays set aside.
+            # What a lost answer may have cost stays set aside; so does that of every attempt before it.
+            attempts = self.client.take_chargeable()
+            self.budget.lose(question.tokens, attempts - 1 if error.may_cost else attempts)
             if not error.may_cost:
                 self.budget.settle(reservation, None, estimated=question.tokens)
             self._note_failure(question, str(error))
@@ -240,6 +243,7 @@ class OpenAIJudge(Judge):
             self.budget.settle(reservation, None, estimated=question.tokens)
             raise
         self.cache.put(key, answer)
+        self.budget.lose(question.tokens, self.client.take_chargeable() - 1)
         self.budget.settle(reservation, answer, estimated=question.tokens)
         with self._lock:
             self.answered += 1
