@@ -132,8 +132,11 @@ def test_the_readmes_environments_exist(readme):
 
 def test_the_readmes_options_exist(readme):
     """Every option of our own commands is one that `pytest benchmarks` or `python -m alarm` has."""
+    from alarm.experiment.choices import CHOICES
+
     sources = [ROOT / "benchmarks" / "conftest.py", *(ROOT / "alarm" / "commands").glob("*.py")]
     known = {option for source in sources for option in re.findall(r'"(--[a-z-]+)"', source.read_text())}
+    known |= {f"--{name.replace('_', '-')}" for name in CHOICES} | {"--benchmark-json"}
     for line in readme.splitlines():
         if re.search(r"pytest benchmarks|tox -e (benchmarks|tables)|python -m alarm", line):
             assert set(re.findall(r"(?<=\s)--[a-z-]+", line)) <= known, line

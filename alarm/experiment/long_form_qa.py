@@ -17,6 +17,7 @@ from alarm.settings import RewardModelSettings
 from alarm.tasks.base import Task
 from alarm.tasks.long_form_qa import LongFormQA
 from alarm.tasks.qa_feedback import PAIRS, Feedback, find_feedback, read_feedback, write_feedback
+from alarm.tasks.qa_feedback_files import COMMIT, fetch
 from alarm.tasks.qa_labels import completeness_preference, factuality_labels, preferred_pairs, relevance_labels
 from alarm.text.splitters import SPLITTERS, sentence_splitter
 
@@ -41,6 +42,13 @@ class LongFormQALab(Lab):
         from alarm.tasks.worlds.qa import write_world
 
         write_world(directory, seed=WORLD_SEED)
+
+    def data_directory(self) -> Path:
+        """As for any task; QA-Feedback is fetched where the user names no folder."""
+        if self.preset.data.corpus == "world" or self._data is not None:
+            return super().data_directory()
+        self.progress.start(f"{self.task_name}: QA-Feedback's files")
+        return self.artifact("qa_feedback", ("tasks/qa_feedback_files.py",), {"commit": COMMIT}, fetch)
 
     def read_task(self, directory: Path) -> Task:
         """The generated world; or QA-Feedback in `directory` or in its folder `qa_feedback`."""

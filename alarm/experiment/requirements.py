@@ -178,9 +178,15 @@ def missing(preset: Preset, *, data: Path | None, device: str) -> Iterator[str]:
 
 
 def _missing_data(preset: Preset, data: Path | None) -> Iterator[str]:
+    from huggingface_hub.constants import HF_HUB_OFFLINE
+
     if preset.data.corpus == "qa_feedback":
         if data is None:
-            yield "QA-Feedback's files are read from disk: name their folder with --data (see README, 'Real data')"
+            if HF_HUB_OFFLINE:
+                yield (
+                    "QA-Feedback's files are fetched from their repository, and HF_HUB_OFFLINE says there is no "
+                    "network: name a folder with them by --data"
+                )
             return
         folder = data / "qa_feedback" if (data / "qa_feedback").is_dir() else data
         names = [*QA_FILES.values(), *([] if preset.reward_models.aspect_models else FEEDBACK)]

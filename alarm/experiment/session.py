@@ -275,6 +275,8 @@ def check_data(scale: str, data: Path | None) -> Path | None:
         if data is not None:
             raise ValueError("--data is for scale small and above; scale tiny generates its own data")
         return None
+    if data is None and scale == "paper":
+        return None  # Europarl and QA-Feedback can be fetched
     if data is None:
         raise ValueError(f"scale {scale} reads real data: name its folder with --data (see README, 'Real data')")
     if not data.is_dir():
