@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from alarm.__main__ import main
+from alarm.experiment.choices import with_choices
 from alarm.experiment.constants import Constants, paper_constants
 from alarm.paper_presets import LONG_FORM_QA, PAPER_PRESETS, WMT, flattened, source
 from alarm.presets import preset
@@ -87,3 +88,15 @@ def test_the_papers_constants_are_taken_by_name_and_only_for_its_reward_model():
         paper_constants(other)
     with pytest.raises(ValueError, match=r"must be 'measured' or 'paper', got 'papers'"):
         paper_constants(replace(WMT, reward=replace(WMT.reward, constants="papers")))
+
+
+def test_choices_replace_a_presets_own_fields_and_only_where_they_mean_something():
+    chosen = with_choices(WMT, {"source_language": "de", "prompt_prefix": "translate German to English: "})
+    assert (chosen.data.source_language, chosen.data.prompt_prefix) == ("de", "translate German to English: ")
+    taken = with_choices(WMT, {"policy": "halfrot/sft-mt5-base", "sft_steps": "0", "policy_revision": "abc"})
+    assert (taken.policy.checkpoint, taken.policy.revision, taken.sft.steps) == ("halfrot/sft-mt5-base", "abc", 0)
+    assert with_choices(WMT, {"holistic_model": "trained"}).reward_models.holistic_model is None
+    with pytest.raises(ValueError, match=r"--source-language is for Europarl, at scale paper; wmt at scale tiny reads"):
+        with_choices(preset("tiny", "wmt"), {"source_language": "fr"})
+    with pytest.raises(ValueError, match=r"--sft-steps takes a whole number from 0, got 'none'"):
+        with_choices(WMT, {"sft_steps": "none"})

@@ -33,6 +33,10 @@ class Choice:
 
 
 CHOICES = {
+    "source_language": Choice(
+        "data", "source_language", "language that Europarl is translated from, e.g. de (default: the scale's)"
+    ),
+    "prompt_prefix": Choice("data", "prompt_prefix", "what stands before the source sentence in prompts"),
     "policy": Choice("policy", "checkpoint", "policy to start from, a hub name or a folder (default: the scale's)"),
     "policy_revision": Choice("policy", "revision", "revision of the policy on the hub (default: the newest)"),
     "tokenizer_revision": Choice("policy", "tokenizer_revision", "revision of its tokenizer (default: the same)"),
@@ -78,8 +82,14 @@ def with_choices(preset: Preset, choices: Mapping[str, str]) -> Preset:
 
     Raises:
         KeyError: a choice of another name.
+        ValueError: data settings for a corpus that has no such choice.
     """
     for name, given in choices.items():
+        if CHOICES[name].concern == "data" and preset.data.corpus not in ("europarl", "qa_feedback"):
+            raise ValueError(
+                f"--{name.replace('_', '-')} is for Europarl, at scale paper; {preset.task} at scale {preset.scale} "
+                f"reads {preset.data.corpus}"
+            )
         choice = CHOICES[name]
         value = None if given == TRAINED else choice.value(str(given))
         concern = replace(getattr(preset, choice.concern), **{choice.field: value})
