@@ -226,3 +226,9 @@ def test_tables_stop_at_a_foreign_record_and_write_nothing(results, capsys):
     assert f"{path} is no run record of this suite" in capsys.readouterr().err
     assert files(results) == before
     assert read_record(path.with_name("seed1.json")).seed == 1
+
+
+def test_a_reader_that_has_had_enough_is_no_error():
+    command = f"{sys.executable} -m alarm show --scale tiny | head -n 1"
+    process = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert process.stdout.count("\n") == 1 and "Traceback" not in process.stderr + process.stdout
