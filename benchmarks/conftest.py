@@ -19,7 +19,7 @@ os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(1 << 30))
 
 import pytest
 
-from alarm.experiment.choices import add_choices
+from alarm.experiment.choices import add_choices, default_device
 from benchmarks.throughput import plugin as throughput
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -46,7 +46,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="seeds of the grid's further cells, compositions x recipes (default: 1 at tiny, else 0)",
     )
     group.addoption("--seeds", default="1,2,3", help="comma-separated seeds (default: 1,2,3)")
-    group.addoption("--device", default="cpu", help="cpu (default) or cuda")
+    group.addoption("--device", default=None, help="cpu or cuda (default: cpu below scale paper, cuda there)")
     group.addoption("--data", default=None, help="folder with real data, for scale small")
     add_choices(group.addoption)
     group.addoption(
@@ -76,9 +76,11 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """One worker per core on CPU, one in all on an accelerator, unless `-n` says otherwise; none for throughput."""
     if throughput.asked_for(config):
+        config.option.device = config.option.device or "cpu"
         return
     if config.option.numprocesses is None and not hasattr(config, "workerinput") and not config.option.usepdb:
-        workers = len(os.sched_getaffinity(0)) if config.option.device == "cpu" else 1
+        device = config.option.device or default_device(config.option.scale)
+        workers = len(os.sched_getaffinity(0)) if device == "cpu" else 1
         config.option.numprocesses = workers
         # One test at a time, so that a worker never sits on work another could do.
         config.option.maxschedchunk = 1

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from transformers import AutoConfig
+from transformers import AutoConfig, AutoTokenizer
 
 from alarm.files import read_json
 from alarm.scorers.learned import FactualityScorer
 from alarm.settings import AspectTrainingSettings
 from tests import tiny_models
+from tests.hub_models import longformer
 from tests.micro import micro_lab
 
 
@@ -51,3 +52,15 @@ def test_the_trained_model_scores_sentences(lab):
 def test_another_training_is_another_artifact(lab):
     other = micro_lab("long_form_qa", lab.store.root, aspect_training=AspectTrainingSettings(unit_steps=4))
     assert other._reward_inputs() != lab._reward_inputs()
+
+
+@pytest.mark.parametrize("kind", ["relevance", "completeness"])
+def test_a_longformer_as_the_hub_has_it_can_be_the_start(tmp_path, kind):
+    """Its tokenizer reads text, not words, unless it is told to."""
+    folder = longformer(tmp_path / "longformer", labels=None)
+    assert not AutoTokenizer.from_pretrained(folder).add_prefix_space
+    training = AspectTrainingSettings(
+        checkpoint=str(folder), max_tokens=480, unit_steps=1, unit_responses=2, pair_steps=1, pairs=2
+    )
+    trained = micro_lab("long_form_qa", tmp_path / "store", aspect_training=training).reward_model(kind)
+    assert AutoConfig.from_pretrained(trained).model_type == "longformer"

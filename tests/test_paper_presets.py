@@ -83,6 +83,10 @@ def test_the_papers_constants_are_taken_by_name_and_only_for_its_reward_model():
     asked = replace(WMT, reward=replace(WMT.reward, constants="paper"))
     assert paper_constants(asked)["holistic"] == Constants(-2.34417221913525, 2.946283030347152, 0)
     assert set(paper_constants(asked)) == {"holistic", "readability"}
+    answers = replace(LONG_FORM_QA, reward=replace(LONG_FORM_QA.reward, constants="paper"))
+    assert set(paper_constants(answers)) == {"holistic"}, "our completeness model is another"
+    published = replace(answers, reward_models=replace(answers.reward_models, aspect_models="folder"))
+    assert set(paper_constants(published)) == {"holistic", "completeness"}
     other = replace(asked, reward_models=replace(WMT.reward_models, holistic_model="classifier:somebody/else"))
     with pytest.raises(ValueError, match=r"belong to UltraRM-13B, and the holistic model is classifier:somebody/else"):
         paper_constants(other)

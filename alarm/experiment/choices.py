@@ -66,6 +66,11 @@ CHOICES = {
 }
 
 
+def default_device(scale: str) -> str:
+    """Where an experiment runs unless the user says otherwise: the paper's models need a GPU."""
+    return "cuda" if scale == "paper" else "cpu"
+
+
 def add_choices(add: Callable[..., Any]) -> None:
     """Add an option for every choice by `add`, which takes what argparse's `add_argument` takes."""
     for name, choice in CHOICES.items():

@@ -54,4 +54,7 @@ def paper_constants(preset: Preset) -> dict[str, Constants]:
             f"the paper's constants belong to UltraRM-13B, and the holistic model is "
             f"{preset.reward_models.holistic_model or 'trained here'}; leave constants at 'measured'"
         )
-    return {name: Constants(mean, std, 0) for name, (mean, std) in PAPER_CONSTANTS[preset.task].items()}
+    # Completeness has them for Fine-Grained RLHF's own model only.
+    trained_here = {"completeness"} if preset.reward_models.aspect_models is None else set()
+    own = PAPER_CONSTANTS[preset.task]
+    return {name: Constants(mean, std, 0) for name, (mean, std) in own.items() if name not in trained_here}

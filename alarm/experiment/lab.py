@@ -176,7 +176,8 @@ class Lab(PolicyLab):
         chosen = of_units if FORMS[kind].labels else of_pairs
         return {
             "checkpoint": training.checkpoint,
-            "tokenizer": AutoTokenizer.from_pretrained(training.checkpoint),
+            # Units are read word by word, which a RoBERTa-like tokenizer does only with a space before each.
+            "tokenizer": AutoTokenizer.from_pretrained(training.checkpoint, add_prefix_space=bool(FORMS[kind].labels)),
             "settings": replace(self.preset.reward_models, **chosen),
             "max_tokens": training.max_tokens,
         }

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alarm.experiment.choices import chosen, with_choices
+from alarm.experiment.choices import chosen, default_device, with_choices
 from alarm.experiment.matrix import run_matrix, without_recipes
 from alarm.methods import load_method_file
 from alarm.presets import TASK_NAMES, preset
@@ -113,7 +113,7 @@ class Session:
             sources=tuple(option.source),
             seeds=seeds,
             grid_seeds=option.grid_seeds,
-            device=option.device,
+            device=option.device or default_device(option.scale),
             data=Path(option.data) if option.data else None,
             store=Path(option.store) if option.store else None,
             fresh=option.fresh,

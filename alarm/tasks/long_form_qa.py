@@ -46,7 +46,7 @@ class LongFormQA(Task):
         """`sft` is the part of `train` that supervised fine-tuning reads, as in the paper (its 1K of 3,853).
 
         Raises:
-            ValueError: unknown split, missing file, malformed record, or one prompt twice in a file.
+            ValueError: unknown split, missing file or malformed record. Of a prompt that occurs twice the first counts.
         """
         if name not in SPLITS:
             raise ValueError(f"unknown split {name!r}; known are {', '.join(SPLITS)}")
@@ -105,7 +105,7 @@ class LongFormQA(Task):
             prompt = question.prompt
             identity = hashlib.sha256(prompt.encode()).hexdigest()[:16]
             if identity in examples:
-                raise ValueError(f"{path}: the prompt of {question.question!r} occurs twice; remove one")
+                continue  # as the authors do with queries that occur twice
             fields = {"question": question.question, "passages": question.passages}
             examples[identity] = Example(identity, prompt, question.answer, fields)
         return tuple(examples.values())
