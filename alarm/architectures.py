@@ -5,6 +5,8 @@ With these a network of the same size can be built, with random weights, where t
 
 from __future__ import annotations
 
+from functools import cache
+
 from transformers import AutoConfig, LlamaConfig, LongformerConfig, MT5Config, PretrainedConfig, T5Config
 
 
@@ -57,8 +59,11 @@ PUBLISHED = {
 }
 
 
+@cache
 def configuration(checkpoint: str, revision: str | None = None) -> PretrainedConfig:
     """The configuration of a checkpoint by name or path; of the papers' checkpoints also without a network.
+
+    Asked for once: without a network every question waits for the hub to fail.
 
     Raises:
         ValueError: it is neither at hand nor one of the papers'.
