@@ -164,4 +164,9 @@ class PolicyLab(ABC):
     ) -> Path:
         """The stored artifact of this kind for these inputs, computed by the named code; built if it is not there."""
         inputs = {**inputs, "code": code_fingerprint((*code, *self.task_code)), "libraries": library_versions()}
-        return self.store.get(kind, inputs, build)
+
+        def build_within(path: Path) -> None:
+            with self.progress.nested():
+                build(path)
+
+        return self.store.get(kind, inputs, build_within)

@@ -6,6 +6,8 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -15,20 +17,29 @@ class Progress:
     def __init__(self, folder: Path | None) -> None:
         self._path = folder / f"{os.getpid()}.json" if folder else None
         self._label = ""
-        self._started = 0.0
-        self._first_step = 0
+        self._first: tuple[int, float] | None = None
+        """The first step reported of this work, and when: what went before it, such as loading, tells nothing."""
 
     def start(self, label: str) -> None:
         """Begin a piece of work, named as a person would name it."""
-        self._label, self._started, self._first_step = label, time.time(), 0
+        self._label, self._first = label, None
         self._write({})
 
+    @contextmanager
+    def nested(self) -> Iterator[None]:
+        """What is begun inside ends with it; the work around it goes on under its own name."""
+        kept = self._label, self._first
+        try:
+            yield
+        finally:
+            self._label, self._first = kept
+
     def step(self, step: int, total: int, **numbers: float) -> None:
-        """Report step `step` of `total` with the numbers worth watching; time left is extrapolated."""
-        self._first_step = self._first_step or step
-        done = step - self._first_step
-        left = (time.time() - self._started) / (done + 1) * (total - step)
-        self._write({"step": step, "total": total, "seconds_left": left, **numbers})
+        """Report step `step` of `total` with the numbers worth watching; time left is extrapolated from the second."""
+        now = time.time()
+        first, since = self._first = self._first or (step, now)
+        left = {"seconds_left": (now - since) / (step - first) * (total - step)} if step > first else {}
+        self._write({"step": step, "total": total, **left, **numbers})
 
     def finish(self) -> None:
         """Forget this process's entry."""
@@ -84,6 +95,5 @@ def phrase(state: dict) -> str:
         return text
     known = ("label", "step", "total", "seconds_left")
     numbers = [f"{name} {value:.3g}" for name, value in state.items() if name not in known and value is not None]
-    return f"{text}: " + ", ".join(
-        [f"step {state['step']}/{state['total']}", *numbers, f"{state['seconds_left']:.0f} s left"]
-    )
+    left = [f"{state['seconds_left']:.0f} s left"] if "seconds_left" in state else []
+    return f"{text}: " + ", ".join([f"step {state['step']}/{state['total']}", *numbers, *left])
