@@ -446,7 +446,10 @@ def test_facts_say_what_verdicts_depend_on_and_cost(make_judge):
     assert facts["answers_by_form"] == {"schema": 6}
     assert facts["tokens"] == {"input": 600, "output": 42}
     assert facts["usd"] == pytest.approx((600 * 10 + 42 * 100) / 1e6)
+    spent = facts["this_time"].pop("usd_of_all_tasks_with_lost_attempts")
+    assert spent == pytest.approx(facts["usd"])
     assert facts["this_time"] == {"requests": 6, "answers": 6, "answers_from_cache": 0}
+    assert repeated["this_time"].pop("usd_of_all_tasks_with_lost_attempts") == pytest.approx(spent), "one invocation"
     assert repeated.pop("this_time") == {"requests": 0, "answers": 0, "answers_from_cache": 6}
     assert repeated == {name: value for name, value in facts.items() if name != "this_time"}
 

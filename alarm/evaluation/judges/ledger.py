@@ -45,7 +45,7 @@ class Ledger:
                 within = spent + factor * usd <= cap
                 row = self._connection.execute(insert, (invocation, factor * usd)).lastrowid if within else None
                 self._connection.execute("COMMIT")
-            except BaseException:
+            except BaseException:  # Ctrl-C too: no transaction may stay open for the other processes
                 self._connection.execute("ROLLBACK")
                 raise
         return row

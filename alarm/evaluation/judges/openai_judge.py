@@ -150,10 +150,10 @@ class OpenAIJudge(Judge):
             "without_choice": {choice.value: without_choice[choice] for choice in WITHOUT_CHOICE},
             "tokens": {"input": read, "output": written},
             "usd": prices.of(read, written) if prices else None,
-            "usd_lost_attempts_included": self.budget.spent if prices else None,
             "usd_per_million_tokens": {"input": prices.input, "output": prices.output} if prices else None,
             "this_time": {
                 "requests": self.client.requests,
+                "usd_of_all_tasks_with_lost_attempts": self.budget.spent if prices else None,
                 "answers": self.answered,
                 "answers_from_cache": len(answers) - self.answered,
             },
