@@ -142,11 +142,10 @@ def scorer_memory(config: PretrainedConfig, *, dtype: str, batch_size: int, toke
     """What a reward model needs to score a batch of texts of `tokens` tokens each: weights and the forward pass."""
     with meta():
         weights = _bytes(AutoModel.from_config(config, dtype=DTYPES[dtype]).parameters())
-    layers = "num_hidden_layers"
     # Without gradients one layer's activations are alive at a time, so one layer tells; the Longformer reads values
     # that `meta` lacks, so its is a real forward pass, of one row.
     one = copy.deepcopy(config)
-    setattr(one, layers, 1)
+    one.num_hidden_layers = 1
     real = config.model_type in READS_VALUES
     if real:
         one.attention_window = list(config.attention_window)[:1]

@@ -16,14 +16,21 @@ from alarm.scorers.base import Scorer
 from alarm.settings import RewardModelSettings
 from alarm.tasks.base import Task
 from alarm.tasks.long_form_qa import LongFormQA
-from alarm.tasks.qa_feedback import PAIRS, Feedback, find_feedback, read_feedback, write_feedback
+from alarm.tasks.qa_feedback import (
+    FEEDBACK_FILES,
+    PAIRS,
+    Feedback,
+    data_folder,
+    find_feedback,
+    read_feedback,
+    write_feedback,
+)
 from alarm.tasks.qa_feedback_files import COMMIT, fetch
 from alarm.tasks.qa_labels import completeness_preference, factuality_labels, preferred_pairs, relevance_labels
 from alarm.text.splitters import SPLITTERS, sentence_splitter
 
 WORLD_SEED = 11
 ANNOTATOR_SEED = 12
-FEEDBACK_FILES = ("train_feedback", "dev_feedback")
 HELD_OUT_SHARE = 8
 """One in this many annotated questions is kept for the reward models' reported accuracy."""
 
@@ -54,13 +61,13 @@ class LongFormQALab(Lab):
         """The generated world; or QA-Feedback in `directory` or in its folder `qa_feedback`."""
         if self.preset.data.corpus == "world":
             return LongFormQA(directory)
-        return LongFormQA(_nested(directory), gold="chrf")
+        return LongFormQA(data_folder(directory), gold="chrf")
 
     def noisy_comparisons(self, settings: RewardModelSettings) -> Path:
         """As for any task; QA-Feedback's own human feedback is taken as it is."""
         if self.preset.data.corpus == "world":
             return super().noisy_comparisons(settings)
-        found = {name: find_feedback(_nested(self.data_directory()), name) for name in FEEDBACK_FILES}
+        found = {name: find_feedback(data_folder(self.data_directory()), name) for name in FEEDBACK_FILES}
 
         def build(path: Path) -> None:
             records = {name: read_feedback(file) for name, file in found.items()}
@@ -197,12 +204,6 @@ def _feedback(directory: Path) -> tuple[list[Feedback], list[Feedback]]:
 
 def _undecided(files: Iterable[Sequence[Feedback]]) -> int:
     return sum(record.preference.count(0) for feedback in files for record in feedback)
-
-
-def _nested(directory: Path) -> Path:
-    """QA-Feedback's own folder of a folder with all real data."""
-    nested = directory / "qa_feedback"
-    return nested if nested.is_dir() else directory
 
 
 def _comparisons(record: Feedback, preference: Sequence[int]) -> list[Comparison]:

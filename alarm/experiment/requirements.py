@@ -14,7 +14,7 @@ from alarm.scorers.grammar import CHECKERS
 from alarm.settings import Preset
 from alarm.tasks import europarl
 from alarm.tasks.long_form_qa import FILES as QA_FILES
-from alarm.tasks.qa_feedback import find_file
+from alarm.tasks.qa_feedback import FEEDBACK_FILES, data_folder, find_file
 from alarm.text.splitters import SPLITTERS
 
 GIB = 2**30
@@ -84,7 +84,7 @@ def look_up(download: Download) -> Found | None:
             files_metadata=True,
             timeout=20,
         )
-    except Exception:
+    except Exception:  # whatever the reason, the answer is that the hub cannot be asked
         return None
     return Found(info.sha, sum(file.size or 0 for file in info.siblings) / 1e9)
 
@@ -188,12 +188,8 @@ def _missing_data(preset: Preset, data: Path | None) -> Iterator[str]:
                     "network: name a folder with them by --data"
                 )
             return
-        folder = data / "qa_feedback" if (data / "qa_feedback").is_dir() else data
-        names = [*QA_FILES.values(), *([] if preset.reward_models.aspect_models else FEEDBACK)]
+        folder = data_folder(data)
+        names = [*QA_FILES.values(), *([] if preset.reward_models.aspect_models else FEEDBACK_FILES)]
         absent = [f"{name}.json" for name in names if find_file(folder, name) is None]
         if absent:
             yield f"{folder} lacks {', '.join(absent)} of QA-Feedback: copy them there"
-
-
-FEEDBACK = ("train_feedback", "dev_feedback")
-"""What aspect models are trained on."""

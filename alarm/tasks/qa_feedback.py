@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 ENDINGS = (".json", ".json.gz", ".jsonl", ".jsonl.gz")
+FEEDBACK_FILES = ("train_feedback", "dev_feedback")
 PREDICTIONS = 4
 PAIRS = ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3))
 """Predictions compared with each other, in the order of the `preference` list (12, 13, 14, 23, 24, 34)."""
@@ -92,6 +93,12 @@ def policy_prompt(question: str, passages: Sequence[Mapping[str, str]]) -> str:
     """
     context = " | ".join(f"wikipage: {page['wikipage']} text: {page['content']}" for page in passages)
     return f"question: {question} context: {context}"
+
+
+def data_folder(directory: Path) -> Path:
+    """QA-Feedback's own folder of a folder with all real data."""
+    nested = directory / "qa_feedback"
+    return nested if nested.is_dir() else directory
 
 
 def find_file(directory: Path, stem: str) -> Path | None:
