@@ -65,7 +65,7 @@ def test_the_estimate_is_close_to_a_real_rollout_and_update(policy_folder, lora_
     settings = PolicySettings(lora_rank=lora_rank)
     ppo = PPOSettings(batch_size=16, mini_batch_size=16, epochs=1, max_prompt_tokens=40, max_new_tokens=24)
     policy = Policy.load(policy_folder, settings)
-    policy.forbidden[policy.tokenizer.eos_token_id] = True  # nobody stops: responses are as long as they may be
+    policy.forbid(policy.tokenizer.eos_token_id)  # nobody stops: responses are as long as they may be
     trainer = PPOTrainer(policy, ppo, seed=0)
     with LiveBytes() as rolling:
         drawn = rollout(

@@ -11,7 +11,8 @@ from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, T5Config, 
 
 from alarm.ppo.batch import TokenBatch
 from alarm.ppo.networks import build_model, freeze_all_but_norms
-from alarm.ppo.policy import Policy, encode_distinct, left_padded, positions
+from alarm.ppo.policy import Policy
+from alarm.ppo.trunks import encode_distinct, left_padded, positions
 from alarm.settings import PolicySettings
 from tests import tiny_models
 

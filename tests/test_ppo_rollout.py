@@ -76,6 +76,24 @@ def test_cached_steps_agree_with_one_pass_over_the_whole_response(policies, arch
     torch.testing.assert_close(policy(batch).log_probs, expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("lora_rank", [0, 4])
+@every_architecture
+def test_kept_predictions_are_those_of_a_pass_over_the_responses(policies, architecture, lora_rank, tmp_path):
+    path = tiny_models.checkpoint(tmp_path, architecture)
+    tiny_models.tokenizer().save_pretrained(path)
+    policy = Policy.load(path, PolicySettings(lora_rank=lora_rank), seed=0)
+    arguments = {"max_prompt_tokens": 16, "max_new_tokens": 10}
+    drawn = rollout(policy, PROMPTS * 3, **arguments, generator=torch.Generator().manual_seed(3), keep_predictions=True)
+    assert drawn.lengths.unique().numel() > 3, "no row was left out of the batch on the way"
+    without = rollout(policy, PROMPTS * 3, **arguments, generator=torch.Generator().manual_seed(3))
+    assert without.predictions is None
+    assert responses_of(drawn) == responses_of(without)
+    with torch.no_grad():
+        expected = policy.eval()(drawn.batch)
+    for found, part in zip(drawn.predictions, expected, strict=True):
+        torch.testing.assert_close(found, part, rtol=1e-4, atol=1e-5)
+
+
 @every_architecture
 def test_neighbours_change_no_greedy_response(policies, architecture):
     together = responses_of(draw(policies[architecture], seed=None))

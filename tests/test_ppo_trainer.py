@@ -121,6 +121,21 @@ def test_steps_equal_a_slow_loop():
     torch.testing.assert_close(after(settings, batch, rewards), weights(slow), rtol=1e-4, atol=1e-5)
 
 
+def test_predictions_of_the_rollout_take_the_place_of_a_pass_of_its_own():
+    batch, rewards = table_batch()
+    settings = replace(WHOLE, epochs=2, mini_batch_size=3)
+
+    def learned(shift: float | None) -> Tensor:
+        policy = TablePolicy()
+        with torch.no_grad():
+            kept = Outputs(*(part + (shift or 0.0) for part in policy(batch)))
+        PPOTrainer(policy, settings, seed=0).step(batch, rewards, None if shift is None else kept)
+        return weights(policy)
+
+    torch.testing.assert_close(learned(0.0), learned(None), rtol=1e-5, atol=1e-6)
+    assert not torch.allclose(learned(0.1), learned(None), atol=1e-3), "they are not read"
+
+
 def test_metrics_of_a_first_step():
     batch, rewards = table_batch()
     policy = TablePolicy()

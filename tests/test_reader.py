@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from alarm.registry import UnknownNameError
 from alarm.scorers.forms import FORMS, question_of
-from alarm.scorers.networks import Encoded, collate, segment_likelihoods
+from alarm.scorers.networks import Encoded, collate, segment_likelihoods, token_likelihoods
 from alarm.scorers.reader import Reader, checksum
 from tests.tiny_models import WORDS, checkpoint, tokenizer
 
@@ -197,7 +197,7 @@ def test_likelihoods_of_segments_by_a_slow_loop(data):
             gaps = [chosen[t - start] - log_probs[t - 1].max().item() for t in range(start, mark + 1)]
             slow.append([sum(chosen) / len(chosen), min(chosen), sum(gaps) / len(gaps), min(gaps)])
             start = mark + 1
-    fast = segment_likelihoods(logits, batch)
+    fast = segment_likelihoods(*token_likelihoods(logits[:, :-1], batch.response_ids[:, 1:]), batch)
     torch.testing.assert_close(fast, torch.tensor(slow).reshape(-1, 4), rtol=1e-4, atol=1e-5)
 
 

@@ -12,9 +12,22 @@ import alarm
 POLICY_CODE = (
     "tasks/base.py",
     "text/offsets.py",
+    "fused",
+    "ppo/trunks.py",
     *(
         f"ppo/{name}.py"
-        for name in ("batch", "engine", "networks", "policy", "processes", "prompts", "rollout", "sft", "tokenizer")
+        for name in (
+            "batch",
+            "engine",
+            "networks",
+            "policy",
+            "processes",
+            "prompts",
+            "rollout",
+            "sft",
+            "tokenizer",
+            "trunks",
+        )
     ),
     "experiment/generation.py",
     "experiment/initial_policy.py",

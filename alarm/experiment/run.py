@@ -206,6 +206,7 @@ class Run:
                 max_prompt_tokens=self.settings.max_prompt_tokens,
                 max_new_tokens=self.settings.max_new_tokens,
                 generator=_generator(self.lab.device, self.spec.seed, iteration),
+                keep_predictions=self.lab.preset.policy.dtype == "float32",
             )
         with clock("scoring"), stopping():
             rewards = rewards_of(
@@ -217,7 +218,7 @@ class Run:
         with clock("update"), stopping():
             per_token = rewards.per_token.to(trainer.policy.device)
             centred = leave_one_out(per_token, drawn.batch.response_mask, per_prompt=self.settings.responses_per_prompt)
-            ppo = trainer.step(drawn.batch, centred)
+            ppo = trainer.step(drawn.batch, centred, drawn.predictions)
         gold = self.lab.task.gold(examples, drawn.responses)
         return {
             **rewards.metrics,

@@ -18,10 +18,10 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
-from transformers.modeling_outputs import BaseModelOutput
 
 from alarm.ppo.batch import TokenBatch
 from alarm.ppo.networks import add_lora, freeze_all_but_norms, set_dropout
+from alarm.ppo.trunks import trunk_of
 from alarm.settings import PolicySettings
 
 VALUE_HEAD = "value_head.pt"
@@ -78,12 +78,15 @@ class Policy(nn.Module):
         self.lora = lora
         if tuned == "norms":
             freeze_all_but_norms(model)
+        self.trunk = trunk_of(model)
         self._reference = [] if lora else [copy.deepcopy(model).eval().requires_grad_(False)]
+        self._reference_trunk = None if lora else trunk_of(self._reference[0])
         allowed = torch.zeros(self.config.vocab_size, dtype=torch.bool)
         allowed[: len(tokenizer)] = True
         allowed[[i for i in tokenizer.all_special_ids if i < len(allowed)]] = False
         allowed[tokenizer.eos_token_id] = True
-        self.register_buffer("forbidden", ~allowed, persistent=False)
+        bias = torch.zeros(self.config.vocab_size).masked_fill_(~allowed, FORBIDDEN_LOGIT)
+        self.register_buffer("logit_bias", bias, persistent=False)
 
     @property
     def device(self) -> torch.device:
@@ -100,73 +103,55 @@ class Policy(nn.Module):
         """The names of the layers' classes, which accelerate asks for to shard layer by layer."""
         return list(self.model._no_split_modules or ())
 
+    @property
+    def forbidden(self) -> Tensor:
+        """[V], boolean: padding and other ids that are no text, which get probability 0; not the end token."""
+        return self.logit_bias < 0
+
+    def forbid(self, token: int) -> None:
+        """Never draw `token` from now on."""
+        self.logit_bias[token] = FORBIDDEN_LOGIT
+
     def trainable_parameters(self) -> list[nn.Parameter]:
         return [parameter for parameter in self.parameters() if parameter.requires_grad]
 
     def forward(self, batch: TokenBatch, *, with_entropy: bool = True) -> TokenOutputs:
         """Log-probabilities, values and entropies of the batch's response tokens; no gradient flows to entropies."""
-        logits, hidden = self._run(self.model, batch)
-        log_probs, entropy = self._distribution(logits, batch, with_entropy=with_entropy)
-        values = self.value_head(hidden.float()).squeeze(-1)
-        return TokenOutputs(log_probs, torch.where(batch.response_mask, values, 0.0), entropy)
+        logits, states = self.trunk.predict(batch, self.logit_bias)
+        chosen, entropies = self.of_tokens(logits, batch.response_ids[batch.response_mask], with_entropy=with_entropy)
+        parts = (chosen, self.values(states), entropies)
+        return TokenOutputs(*(spread(part, batch.response_mask) for part in parts))
 
     def text_log_probs(self, batch: TokenBatch) -> Tensor:
         """[B, T] log-probabilities of any response text over the whole vocabulary, for supervised training."""
-        logits, _ = self._run(self.model, batch)
-        mask = batch.response_mask
-        log_probs = logits[mask].float().log_softmax(-1)
-        return _spread(log_probs.gather(1, batch.response_ids[mask].unsqueeze(1)).squeeze(1), mask)
+        logits, _ = self.trunk.predict(batch, None)
+        chosen, _ = self.of_tokens(logits, batch.response_ids[batch.response_mask], with_entropy=False)
+        return spread(chosen, batch.response_mask)
 
     @torch.no_grad()
     def reference_log_probs(self, batch: TokenBatch) -> Tensor:
         """[B, T] log-probabilities under the reference policy."""
         if self.lora:
             with self._without_adapter():
-                logits, _ = self._run(self.model, batch)
+                logits, _ = self.trunk.predict(batch, self.logit_bias)
         else:
-            logits, _ = self._run(self._reference[0], batch)
-        return self._distribution(logits, batch, with_entropy=False)[0]
+            logits, _ = self._reference_trunk.predict(batch, self.logit_bias)
+        chosen, _ = self.of_tokens(logits, batch.response_ids[batch.response_mask], with_entropy=False)
+        return spread(chosen, batch.response_mask)
 
-    def mask_forbidden(self, logits: Tensor) -> Tensor:
-        """fp32 logits that give probability 0 to padding and to all ids that are no text, save the end token."""
-        return logits.float().masked_fill(self.forbidden, FORBIDDEN_LOGIT)
+    def values(self, states: Tensor) -> Tensor:
+        """[N] predicted returns, fp32, from final hidden states [N, H]."""
+        return self.value_head(states.float()).squeeze(-1)
 
-    def _distribution(self, logits: Tensor, batch: TokenBatch, *, with_entropy: bool) -> tuple[Tensor, Tensor]:
-        """Log-probabilities and entropies [B, T] from logits [B, T, V]; padding, often a third, is never computed."""
-        mask = batch.response_mask
-        log_probs = self.mask_forbidden(logits[mask]).log_softmax(-1)
-        chosen = _spread(log_probs.gather(1, batch.response_ids[mask].unsqueeze(1)).squeeze(1), mask)
+    @staticmethod
+    def of_tokens(logits: Tensor, ids: Tensor, *, with_entropy: bool) -> tuple[Tensor, Tensor]:
+        """Log-probability [N] of each of `ids` [N], and entropies [N] (0 if not asked for), from logits [N, V]."""
+        log_probs = logits.float().log_softmax(-1)
+        chosen = log_probs.gather(1, ids.unsqueeze(1)).squeeze(1)
         if not with_entropy:
             return chosen, torch.zeros_like(chosen)
         with torch.no_grad():
-            entropies = -(log_probs.exp() * log_probs).sum(-1)
-        return chosen, _spread(entropies, mask)
-
-    def _run(self, model: PreTrainedModel, batch: TokenBatch) -> tuple[Tensor, Tensor]:
-        """Logits [B, T, V] that predict each response token, and the hidden states [B, T, H] they come from."""
-        if self.is_encoder_decoder:
-            start = batch.response_ids.new_full((len(batch.response_ids), 1), self.config.decoder_start_token_id)
-            # Right padding needs no decoder mask: a real token never looks at what follows it.
-            out = model(
-                encoder_outputs=encode_distinct(model, batch.prompt_ids, batch.prompt_mask),
-                attention_mask=batch.prompt_mask.long(),
-                decoder_input_ids=torch.cat([start, batch.response_ids[:, :-1]], dim=1),
-                output_hidden_states=True,
-                use_cache=False,
-            )
-            return out.logits, out.decoder_hidden_states[-1]
-        prompt_ids, prompt_mask = left_padded(batch.prompt_ids, batch.prompt_mask)
-        mask = torch.cat([prompt_mask, batch.response_mask], dim=1)
-        predicting = batch.response_ids.shape[1] + 1
-        out = model(
-            input_ids=torch.cat([prompt_ids, batch.response_ids], dim=1),
-            attention_mask=mask.long(),
-            position_ids=positions(mask),
-            output_hidden_states=True,
-            use_cache=False,
-            logits_to_keep=predicting,
-        )
-        return out.logits[:, -predicting:-1], out.hidden_states[-1][:, -predicting:-1]
+            return chosen, -(log_probs.exp() * log_probs).sum(-1)
 
     @contextmanager
     def _without_adapter(self) -> Iterator[None]:
@@ -243,27 +228,6 @@ class Policy(nn.Module):
         return policy.to(device)
 
 
-def encode_distinct(model: PreTrainedModel, ids: Tensor, mask: Tensor) -> BaseModelOutput:
-    """The encoder's states [B, S, H] of B prompts [B, S]; a prompt that several rows have is read once."""
-    distinct, place = ids.masked_fill(~mask, -1).unique(dim=0, return_inverse=True)
-    if len(distinct) == len(ids):
-        return BaseModelOutput(model.get_encoder()(input_ids=ids, attention_mask=mask.long())[0])
-    # What stands in padding is never looked at, and 0 is an id of every vocabulary.
-    states = model.get_encoder()(input_ids=distinct.clamp(min=0), attention_mask=(distinct >= 0).long())[0]
-    return BaseModelOutput(states[place])
-
-
-def _spread(values: Tensor, mask: Tensor) -> Tensor:
+def spread(values: Tensor, mask: Tensor) -> Tensor:
     """[B, T] with `values` [N] at the N places where `mask` [B, T] is True, in order, and 0 elsewhere."""
     return values.new_zeros(mask.shape).masked_scatter(mask, values)
-
-
-def left_padded(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """The same rows with their padding moved to the left, so that responses follow prompts directly."""
-    order = mask.long().argsort(dim=1, stable=True)
-    return ids.gather(1, order), mask.gather(1, order)
-
-
-def positions(mask: Tensor) -> Tensor:
-    """Position of each real token among its row's real tokens; 0 on padding."""
-    return (mask.long().cumsum(dim=1) - 1).clamp(min=0)

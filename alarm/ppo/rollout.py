@@ -10,7 +10,7 @@ from torch import Tensor
 
 from alarm.ppo import engine, processes
 from alarm.ppo.batch import TokenBatch
-from alarm.ppo.policy import Policy, encode_distinct, left_padded, positions
+from alarm.ppo.policy import Policy, TokenOutputs, spread
 from alarm.ppo.prompts import encode_prompts, padded
 from alarm.text.offsets import decode_with_offsets
 
@@ -27,6 +27,8 @@ class Rollout:
     """Character span of every generated token in its response's text."""
     truncated_prompts: int
     """Prompts that were cut at their end."""
+    predictions: TokenOutputs | None = None
+    """What the policy said of the tokens when it drew them; None if it was not asked for."""
 
     @property
     def lengths(self) -> Tensor:
@@ -42,11 +44,13 @@ def rollout(
     max_prompt_tokens: int,
     max_new_tokens: int,
     generator: torch.Generator | None,
+    keep_predictions: bool = False,
 ) -> Rollout:
     """Respond to every prompt: sampled at temperature 1 from the whole distribution, or greedily without a generator.
 
     Dropout is off. Rows end at their end token or after `max_new_tokens`; padding and other ids that are no text are
-    never drawn.
+    never drawn. With `keep_predictions` the policy's log-probabilities, values and entropies are kept for PPO, which
+    would otherwise compute them again; float32 policies only, as in half precision the two differ too much.
 
     Several processes (see `alarm.ppo.processes`) call this together. Each responds to its share of the prompts and gets
     all responses: those that one process would have drawn, save where rounding decides between two tokens.
@@ -56,48 +60,83 @@ def rollout(
     prompt_ids, prompt_mask, truncated = encode_prompts(policy, prompts, max_tokens=max_prompt_tokens)
     mine = processes.shard(len(prompts))
     with engine.unsharded(policy):
-        drawn = _draw(policy, prompt_ids, prompt_mask, mine, max_new_tokens, generator) if mine else []
+        responding = _Responding(policy, prompt_ids, prompt_mask, mine, max_new_tokens, keep_predictions)
+        drawn = responding.draw(generator) if mine else []
     policy.train(training)
     rows = processes.gather(drawn)
     if generator is not None:
         # Every process leaves the generator where the longest response of all takes it.
-        for _ in range(max(map(len, rows)) - max(map(len, drawn), default=0)):
+        for _ in range(max(len(ids) for ids, *_ in rows) - max((len(ids) for ids, *_ in drawn), default=0)):
             _uniform(generator, len(prompts))
-    batch = TokenBatch(prompt_ids, prompt_mask, *padded(policy, rows))
+    response_ids, response_mask = padded(policy, [ids for ids, *_ in rows])
+    batch = TokenBatch(prompt_ids, prompt_mask, response_ids, response_mask)
+    predictions = None
+    if keep_predictions:
+        kept = (torch.cat(part).to(policy.device) for part in zip(*(parts for _, *parts in rows), strict=True))
+        predictions = TokenOutputs(*(spread(part, response_mask) for part in kept))
     responses, offsets = decode_with_offsets(policy.tokenizer, batch.response_ids, batch.response_mask)
-    return Rollout(batch, responses, offsets, truncated)
+    return Rollout(batch, responses, offsets, truncated, predictions)
 
 
-def _draw(
-    policy: Policy,
-    prompt_ids: Tensor,
-    prompt_mask: Tensor,
-    mine: range,
-    max_new_tokens: int,
-    generator: torch.Generator | None,
-) -> list[list[int]]:
-    """The ids of the responses to the prompts `mine` of all B, end tokens included."""
-    mask = prompt_mask[mine.start : mine.stop]
-    width = int(mask.sum(dim=1).max())
-    begin = _encoder_decoder_steps if policy.is_encoder_decoder else _causal_steps
-    steps = begin(policy, prompt_ids[mine.start : mine.stop, :width], mask[:, :width])
-    next(steps)
-    end = policy.tokenizer.eos_token_id
-    columns: list[Tensor] = []
-    masks: list[Tensor] = []
-    running = torch.ones(len(mine), dtype=torch.bool, device=policy.device)
-    token = None
-    for _ in range(max_new_tokens):
-        uniform = None if generator is None else _uniform(generator, len(prompt_ids))[mine.start : mine.stop]
-        token = _choose(policy.mask_forbidden(steps.send(token)), uniform)
-        token = torch.where(running, token, policy.tokenizer.pad_token_id)
-        columns.append(token)
-        masks.append(running)
-        running = running & (token != end)
-        if not running.any():
-            break
-    ids, lengths = torch.stack(columns, 1).tolist(), torch.stack(masks, 1).sum(dim=1).tolist()
-    return [row[:length] for row, length in zip(ids, lengths, strict=True)]
+SHRINK = 0.75
+"""Rows that have ended are left out of the batch once at most this share is still running."""
+
+
+class _Responding:
+    """Responses to the prompts `mine` of all B."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        prompt_ids: Tensor,
+        prompt_mask: Tensor,
+        mine: range,
+        max_new_tokens: int,
+        keep_predictions: bool,
+    ) -> None:
+        self.policy, self.mine, self.total = policy, mine, len(prompt_ids)
+        self.ids, self.mask = prompt_ids[mine.start : mine.stop], prompt_mask[mine.start : mine.stop]
+        self.max_new_tokens = max_new_tokens
+        shape, device = (len(mine), max_new_tokens), policy.device
+        self.response_ids = torch.zeros(shape, dtype=torch.long, device=device)
+        self.kept = [torch.zeros(shape, device=device) for _ in TokenOutputs._fields] if keep_predictions else []
+
+    def draw(self, generator: torch.Generator | None) -> list[tuple]:
+        """Of each prompt the ids of its response, end token included, and what is kept of its tokens."""
+        policy = self.policy
+        width = int(self.mask.sum(dim=1).max())
+        sampler = policy.trunk.sampler(
+            self.ids[:, :width], self.mask[:, :width], self.max_new_tokens, policy.logit_bias
+        )
+        lengths = torch.full((len(self.mine),), self.max_new_tokens, device=policy.device)
+        active = torch.arange(len(self.mine), device=policy.device)  # the sampler's rows
+        running = torch.ones_like(active, dtype=torch.bool)  # of those
+        token = None
+        for place in range(self.max_new_tokens):
+            uniform = None
+            if generator is not None:
+                uniform = _uniform(generator, self.total)[self.mine.start : self.mine.stop][active]
+            logits, states = sampler.step(token)
+            token = _choose(logits, uniform)
+            self.response_ids[active, place] = token
+            if self.kept:
+                chosen, entropy = policy.of_tokens(logits, token, with_entropy=True)
+                for kept, part in zip(self.kept, (chosen, policy.values(states), entropy), strict=True):
+                    kept[active, place] = part
+            ended = running & (token == policy.tokenizer.eos_token_id)
+            lengths[active[ended]] = place + 1
+            running = running & ~ended
+            left = int(running.sum())
+            if not left:
+                break
+            if left <= SHRINK * len(active):
+                rows = running.nonzero().squeeze(1)
+                sampler.keep(rows)
+                active, token, running = active[rows], token[rows], running[rows]
+        return [
+            (ids[:length], *(kept[i, :length].cpu() for kept in self.kept))
+            for i, (ids, length) in enumerate(zip(self.response_ids.tolist(), lengths.tolist(), strict=True))
+        ]
 
 
 def _uniform(generator: torch.Generator, rows: int) -> Tensor:
@@ -117,47 +156,3 @@ def _choose(logits: Tensor, uniform: Tensor | None) -> Tensor:
     # Strictly below the total, so that rounding never picks an id of probability 0 behind the last possible one.
     level = torch.minimum(uniform * total, torch.nextafter(total, torch.zeros_like(total)))
     return torch.searchsorted(cumulative, level, right=True).squeeze(1)
-
-
-def _encoder_decoder_steps(policy: Policy, prompt_ids: Tensor, prompt_mask: Tensor):
-    """A generator of next-token logits [B, V]; send it the tokens drawn last, None at first."""
-    from transformers import DynamicCache, EncoderDecoderCache
-
-    mask = prompt_mask.long()
-    encoded = encode_distinct(policy.model, prompt_ids, prompt_mask)
-    cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
-    token = yield
-    while True:
-        if token is None:
-            token = prompt_ids.new_full((len(prompt_ids),), policy.config.decoder_start_token_id)
-        out = policy.model(
-            encoder_outputs=encoded,
-            attention_mask=mask,
-            decoder_input_ids=token.unsqueeze(1),
-            past_key_values=cache,
-            use_cache=True,
-        )
-        token = yield out.logits[:, -1]
-
-
-def _causal_steps(policy: Policy, prompt_ids: Tensor, prompt_mask: Tensor):
-    """As `_encoder_decoder_steps`, for one stream: the prompt is left-padded and read at once."""
-    from transformers import DynamicCache
-
-    ids, mask = left_padded(prompt_ids, prompt_mask)
-    position, cache = positions(mask), DynamicCache()
-    token = yield
-    while True:
-        if token is not None:
-            ids = token.unsqueeze(1)
-            mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
-            position = position[:, -1:] + 1
-        out = policy.model(
-            input_ids=ids,
-            attention_mask=mask.long(),
-            position_ids=position,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        token = yield out.logits[:, -1]

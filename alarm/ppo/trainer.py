@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -23,7 +23,7 @@ from alarm.ppo.processes import global_mean, global_sum
 from alarm.settings import PPOSettings
 
 if TYPE_CHECKING:
-    from alarm.ppo.policy import Policy
+    from alarm.ppo.policy import Policy, TokenOutputs
 
 EARLY_STOP_FACTOR = 1.5  # of early_stop_kl [released code]
 NOT_RESUMED = ("iterations", "eval_every", "checkpoint_every", "max_prompt_tokens", "max_new_tokens")
@@ -66,12 +66,13 @@ class PPOTrainer:
         self.learner = engine.prepare(policy, self.optimizer)
         self.parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
 
-    def step(self, batch: TokenBatch, rewards: Tensor) -> dict[str, float]:
+    def step(self, batch: TokenBatch, rewards: Tensor, predictions: TokenOutputs | None = None) -> dict[str, float]:
         """Learn from one batch of responses that the policy, as it is now, has sampled.
 
         Args:
             batch: B prompts and responses.
             rewards: [B, T], without KL penalty, which is added here; ignored where the response mask is False.
+            predictions: what the policy said of the tokens when it drew them, each [B, T]; None: computed here.
         Returns:
             kl: mean over responses of the summed signed log-ratio to the reference, nats, before the update;
             kl_coef: the coefficient this batch was penalised with; negative_kl: 1 if kl is below 0, else 0;
@@ -94,7 +95,7 @@ class PPOTrainer:
         self._check("rewards", rewards, batch.response_mask, "check what the scorers return for these responses")
         batch = batch.rows(torch.arange(len(batch), device=rewards.device))
         rewards = rewards[:, : batch.response_mask.shape[1]].float()
-        experience, metrics = self._experience(batch, rewards)
+        experience, metrics = self._experience(batch, rewards, predictions)
         with self._value_dropout():
             totals = self._update(experience)
         self.kl_controller.update(metrics["kl"], len(batch))
@@ -106,12 +107,20 @@ class PPOTrainer:
         share = min(1.0, (self.iteration + 1) / (self.settings.warmup_iterations + 1))
         self.optimizer.param_groups[0]["lr"] = share * self.settings.learning_rate
 
-    def _experience(self, batch: TokenBatch, rewards: Tensor) -> tuple[Experience, dict[str, float]]:
+    def _experience(
+        self, batch: TokenBatch, rewards: Tensor, predictions: TokenOutputs | None
+    ) -> tuple[Experience, dict[str, float]]:
         """Predictions before the update, dropout off, and the advantages of the penalised rewards."""
         mask = batch.response_mask.clone()
         if self.skip_first_token:
             mask[:, 0] = False
-        log_probs, values, entropy, reference = self._predictions(batch)
+        reference_of = self.policy.reference_log_probs
+        if predictions is None:
+            found = self._pass_through(batch, lambda rows: (*self.policy(rows), reference_of(rows)), parts=4)
+        else:
+            own = (part[:, : mask.shape[1]] for part in predictions)
+            found = (*own, *self._pass_through(batch, lambda rows: (reference_of(rows),), parts=1))
+        log_probs, values, entropy, reference = found
         self._check("log-probabilities", log_probs, mask, self._divergence_remedy())
         self._check("values", values, mask, self._divergence_remedy())
         self._check("reference log-probabilities", reference, mask, "check the SFT checkpoint and its dtype")
@@ -135,13 +144,16 @@ class PPOTrainer:
         return Experience(batch, mask, log_probs, values, whiten(advantages, mask), returns), metrics
 
     @torch.no_grad()
-    def _predictions(self, batch: TokenBatch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Log-probabilities, values, entropies and reference log-probabilities, each [B, T], rows of a length together.
+    def _pass_through(
+        self, batch: TokenBatch, predict: Callable[[TokenBatch], tuple[Tensor, ...]], *, parts: int
+    ) -> tuple[Tensor, ...]:
+        """The `parts` results of `predict`, each [B, T], for all rows; those of about one length are read together.
 
         Chunks have the size of mini-batches and keep the rows' order inside, so that a mini-batch that is the whole
         batch repeats exactly this computation and its first ratio is exactly 1.
         """
-        results = tuple(torch.zeros(batch.response_mask.shape, device=batch.response_mask.device) for _ in range(4))
+        shape, device = batch.response_mask.shape, batch.response_mask.device
+        results = tuple(torch.zeros(shape, device=device) for _ in range(parts))
         lengths = batch.prompt_mask.sum(dim=1) + batch.response_mask.sum(dim=1)
         self.policy.eval()
         with engine.unsharded(self.policy):
@@ -150,10 +162,7 @@ class PPOTrainer:
                 if not mine:
                     continue
                 rows = index.sort().values[mine.start : mine.stop]
-                chunk = batch.rows(rows)
-                outputs = self.policy(chunk)
-                parts = (outputs.log_probs, outputs.values, outputs.entropy, self.policy.reference_log_probs(chunk))
-                for result, part in zip(results, parts, strict=True):
+                for result, part in zip(results, predict(batch.rows(rows)), strict=True):
                     result[rows, : part.shape[1]] = part.float()
         return tuple(processes.global_sum(result) for result in results)
 

@@ -16,6 +16,9 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
 )
 
+from alarm.fused import WHOLE, fused
+from alarm.fused.layout import Packing
+
 WEIGHTS = "model.safetensors"
 LIKELIHOODS = 4
 """Features of `segment_likelihoods`."""
@@ -93,6 +96,7 @@ class EncoderDecoderReader(PreTrainedModel):
     def __init__(self, config: PretrainedConfig, body: PreTrainedModel | None = None) -> None:
         super().__init__(config)
         self.body = AutoModelForSeq2SeqLM.from_config(config) if body is None else body
+        self._fused = fused(self.body)
         self.head = nn.Linear(config.hidden_size + LIKELIHOODS, config.num_labels)
         self.register_buffer("likelihood_mean", torch.zeros(LIKELIHOODS))
         self.register_buffer("likelihood_std", torch.ones(LIKELIHOODS))
@@ -117,6 +121,21 @@ class EncoderDecoderReader(PreTrainedModel):
 
     def _read(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Decoder states [M, H] and likelihood features [M, 4] at the marks."""
+        network = self._fused
+        if network is None or self.dtype not in WHOLE or (self.training and self.config.dropout_rate):
+            return self._read_as_it_is(batch)
+        distinct = len(batch.prompt_ids) == len(batch.prompt_of)
+        prompt_of = None if distinct and (batch.prompt_of.diff() == 1).all() else batch.prompt_of
+        encoded = network.encode_rows(batch.prompt_ids, batch.prompt_mask, prompt_of)
+        packing = Packing(batch.response_mask)
+        states = network.decode(batch.response_ids, batch.response_mask, encoded)
+        following = torch.nn.functional.pad(batch.response_ids[:, 1:], (0, 1))
+        found = token_likelihoods(network.logits(states, None), following[batch.response_mask])
+        chosen, gap = packing.unpack(torch.stack(found, dim=1)).unbind(2)
+        at_marks = packing.unpack(states)[batch.mark_rows, batch.mark_columns]
+        return at_marks, segment_likelihoods(chosen[:, :-1], gap[:, :-1], batch)
+
+    def _read_as_it_is(self, batch: Batch) -> tuple[Tensor, Tensor]:
         # Padding lies right of every mark and the decoder looks left only, so it needs no mask.
         prompt_states = self.body.get_encoder()(input_ids=batch.prompt_ids, attention_mask=batch.prompt_mask.long())[0]
         output = self.body(
@@ -127,7 +146,7 @@ class EncoderDecoderReader(PreTrainedModel):
             use_cache=False,
         )
         states = output.decoder_hidden_states[-1][batch.mark_rows, batch.mark_columns]
-        return states, segment_likelihoods(output.logits, batch)
+        return states, segment_likelihoods(*token_likelihoods(output.logits[:, :-1], batch.response_ids[:, 1:]), batch)
 
     def save(self, directory: Path) -> None:
         from safetensors.torch import save_model
@@ -145,20 +164,24 @@ class EncoderDecoderReader(PreTrainedModel):
         return network
 
 
-def segment_likelihoods(logits: Tensor, batch: Batch) -> Tensor:
+def token_likelihoods(logits: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
+    """log p(token) and log p(token) - max log p, fp32, in nats, of tokens `ids` [...] from logits [..., V]."""
+    log_probs = logits.float().log_softmax(-1)
+    chosen = log_probs.gather(-1, ids.unsqueeze(-1)).squeeze(-1)
+    return chosen, chosen - log_probs.amax(-1)
+
+
+def segment_likelihoods(chosen: Tensor, gap: Tensor, batch: Batch) -> Tensor:
     """How likely a language model finds the response tokens of each mark's segment.
 
     The segment of a mark holds the tokens after the row's previous mark (or after the start token) up to the mark.
 
     Args:
-        logits: [N, T, V], position t predicting response token t + 1.
+        chosen, gap: [N, T - 1], `token_likelihoods` of all response tokens but the start token.
     Returns:
         [M, 4], fp32, in nats: mean and lowest of log p(token), then mean and lowest of log p(token) - max log p.
     """
-    log_probs = logits[:, :-1].float().log_softmax(-1)
-    chosen = log_probs.gather(2, batch.response_ids[:, 1:].unsqueeze(2)).squeeze(2)
-    gap = chosen - log_probs.amax(2)
-    columns = torch.arange(1, batch.response_ids.shape[1], device=logits.device)
+    columns = torch.arange(1, batch.response_ids.shape[1], device=chosen.device)
     same_row = batch.mark_rows[1:] == batch.mark_rows[:-1]
     previous = torch.zeros_like(batch.mark_columns)
     previous[1:] = torch.where(same_row, batch.mark_columns[:-1], 0)

@@ -24,6 +24,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from alarm.fused import fuse_activations
 from alarm.scorers.forms import FORMS
 from alarm.scorers.networks import Encoded, EncoderDecoderReader, collate, looks_back_only, marked_logits
 from alarm.text.splitters import sentence_splitter
@@ -47,6 +48,7 @@ class Reader:
 
         `splitter` names the sentence splitter that units are found with (`alarm.text.splitters`).
         """
+        fuse_activations(network)
         self.network, self.tokenizer, self.max_tokens = network, tokenizer, max_tokens
         self.splitter = splitter
         self.form = replace(FORMS[kind], sentence_splitter=sentence_splitter(splitter))

@@ -77,7 +77,7 @@ def make_policy(workload: Workload, device: str) -> Policy:
         lora=settings.lora_rank > 0,
         tuned=settings.tuned,
     ).to(device)
-    policy.forbidden[tokenizer.eos_token_id] = True
+    policy.forbid(tokenizer.eos_token_id)
     return policy
 
 

@@ -160,6 +160,7 @@ class Subject:
             max_prompt_tokens=ppo.max_prompt_tokens,
             max_new_tokens=ppo.max_new_tokens,
             generator=self.generator,
+            keep_predictions=self.workload.policy.dtype == "float32",
         )
 
     def score(self, name: str, responses: Sequence[str]) -> list[Score]:
@@ -181,7 +182,7 @@ class Subject:
     def update(self, drawn: Rollout, per_token: Tensor) -> dict[str, float]:
         per_token = per_token.to(self.trainer.policy.device)
         centred = leave_one_out(per_token, drawn.batch.response_mask, per_prompt=self.workload.ppo.responses_per_prompt)
-        return self.trainer.step(drawn.batch, centred)
+        return self.trainer.step(drawn.batch, centred, drawn.predictions)
 
     def iterate(self, lap: Callable[[str], None]) -> dict[str, float]:
         """One iteration of PPO as runs make it; `lap` is called at the end of every phase with its name."""

@@ -1,0 +1,41 @@
+"""Which models are computed faster, and activations in one pass for all."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from transformers import GPT2LMHeadModel, MT5ForConditionalGeneration, PreTrainedModel, T5ForConditionalGeneration
+from transformers.activations import NewGELUActivation
+
+from alarm.fused.gpt2 import FusedGPT2
+from alarm.fused.t5 import FusedT5
+
+WHOLE = (torch.float32, torch.float64)
+"""Dtypes that need no casts in between."""
+
+
+def fused(model: nn.Module) -> FusedT5 | FusedGPT2 | None:
+    """The model computed faster, reading the same weights; None for one that has to run as it is."""
+    fuse_activations(model)
+    # A subclass may compute something else, an adapter replaces linear layers, and half precision casts between.
+    if any(p.dtype not in WHOLE for p in model.parameters()) or hasattr(model, "peft_config"):
+        return None
+    if type(model) in (T5ForConditionalGeneration, MT5ForConditionalGeneration):
+        return FusedT5(model)
+    if type(model) is GPT2LMHeadModel and _is_plain(model):
+        return FusedGPT2(model)
+    return None
+
+
+def fuse_activations(model: nn.Module) -> None:
+    """Replace GELU's approximation by tanh, seven passes over memory in transformers, by torch's in one."""
+    for module in list(model.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, NewGELUActivation):
+                setattr(module, name, nn.GELU(approximate="tanh"))
+
+
+def _is_plain(model: PreTrainedModel) -> bool:
+    config = model.config
+    odd = ("scale_attn_by_inverse_layer_idx", "reorder_and_upcast_attn", "add_cross_attention")
+    return config.scale_attn_weights and not any(getattr(config, name) for name in odd)

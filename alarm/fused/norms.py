@@ -1,0 +1,32 @@
+"""T5's layer norm with a gradient in few passes."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def rms_norm(states: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+    """states / sqrt(mean of their squares + epsilon) * weight, over the last dimension of [N, H]; T5's layer norm."""
+    return _RMSNorm.apply(states, weight, epsilon)
+
+
+class _RMSNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, states: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+        squares = torch.linalg.vector_norm(states, dim=-1, keepdim=True).square_()
+        inverse = squares.div_(states.shape[-1]).add_(epsilon).rsqrt_()
+        normed = states * inverse
+        ctx.save_for_backward(normed, inverse, weight)
+        return normed * weight
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor):
+        normed, inverse, weight = ctx.saved_tensors
+        products = gradient * normed
+        of_weight = products.sum(0) if ctx.needs_input_grad[1] else None
+        if not ctx.needs_input_grad[0]:
+            return None, of_weight, None
+        along = (products @ weight).div_(-normed.shape[-1]).unsqueeze(1)
+        of_states = torch.addcmul(gradient * weight, normed, along).mul_(inverse)
+        return of_states, of_weight, None
