@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from unittest.mock import patch
 
@@ -16,15 +16,21 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from transformers import AutoModel, AutoModelForCausalLM, AutoModelForSeq2SeqLM, PretrainedConfig
+from transformers import (
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    AutoModelForTokenClassification,
+    PretrainedConfig,
+)
 
-from alarm.ppo.networks import add_lora, freeze_all_but_norms
+from alarm.ppo.networks import add_lora, freeze_all_but_norms, set_dropout
 from alarm.ppo.policy import DTYPES
-from alarm.settings import PolicySettings, PPOSettings
+from alarm.settings import PolicySettings, PPOSettings, SFTSettings
 
 ADAM_STATES = 2
 FLOAT = 4
-READS_VALUES = ("longformer",)
+GENERATION = "generation for evaluation"
 OVERHEAD = 1.1
 """Allocators keep blocks that do not fit, and libraries have workspaces: a tenth on top."""
 
@@ -64,10 +70,21 @@ def _storages(values: object) -> list[torch.UntypedStorage]:
 
 @contextmanager
 def meta() -> Iterator[None]:
-    """Networks and tensors made inside have no memory. Autocast, which rotary embeddings switch off, does not know
-    that device, and is left out."""
-    with torch.device("meta"), patch.object(torch, "autocast", lambda *_, **__: nullcontext()):
+    """Networks and tensors made inside have no memory, and what that device lacks is put in its place.
+
+    Autocast, which rotary embeddings switch off, is left out; a question about a value (the Longformer's, whether any
+    token sees all others) is answered by no; dropout keeps one byte a number, as it does on a GPU.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(torch.device("meta"))
+        stack.enter_context(patch.object(torch, "autocast", lambda *_, **__: nullcontext()))
+        stack.enter_context(patch.object(torch.Tensor, "item", lambda _: False))
+        stack.enter_context(patch.object(nn.functional, "dropout", _fused_dropout))
         yield
+
+
+def _fused_dropout(values: torch.Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> torch.Tensor:
+    return torch.native_dropout(values, p, True)[0] if training and p else values
 
 
 def peak_bytes(run: Callable[[], object]) -> int:
@@ -91,7 +108,9 @@ class Memory:
         return round(OVERHEAD * (sum(self.resident.values()) + max(self.phases.values())))
 
 
-def policy_memory(config: PretrainedConfig, settings: PolicySettings, ppo: PPOSettings) -> Memory:
+def policy_memory(
+    config: PretrainedConfig, settings: PolicySettings, ppo: PPOSettings, *, generated: int = 0
+) -> Memory:
     """What a policy needs for PPO: weights, what trains them, and the peaks of a rollout and of an update.
 
     Responses are taken to be as long as they may be, and so are prompts.
@@ -100,6 +119,7 @@ def policy_memory(config: PretrainedConfig, settings: PolicySettings, ppo: PPOSe
         config: of an encoder-decoder or causal language model of transformers.
         settings: adapter, dtype and which weights are tuned.
         ppo: batch and mini-batch sizes, lengths.
+        generated: responses that are generated at once for evaluation; 0: none are.
     """
     with meta():
         model = _language_model(config, DTYPES[settings.dtype])
@@ -120,40 +140,78 @@ def policy_memory(config: PretrainedConfig, settings: PolicySettings, ppo: PPOSe
         }
         model.eval()
         phases = {
-            "rollout": peak_bytes(lambda: _decode(model, config, ppo)),
+            "rollout": peak_bytes(lambda: _decode(model, config, ppo, ppo.batch_size)),
             "update, gradients included": peak_bytes(lambda: _update(model, head, config, ppo)),
         }
+        if generated:
+            phases[GENERATION] = peak_bytes(lambda: _decode(model, config, ppo, generated))
     return Memory({name: size for name, size in resident.items() if size}, phases)
 
 
-def sft_memory(config: PretrainedConfig, *, batch_size: int, prompt_tokens: int, response_tokens: int) -> Memory:
-    """What supervised fine-tuning of all weights needs: it is done in fp32, before any reward model is there."""
+def sft_memory(config: PretrainedConfig, sft: SFTSettings, ppo: PPOSettings, *, generated: int) -> Memory:
+    """What supervised fine-tuning of all weights needs: it is done in fp32, before any reward model is there.
+
+    The policy holds its reference, a copy, from the start.
+
+    Args:
+        config: as for `policy_memory`.
+        sft: batch size, in how many parts a batch is read, dropout; 0 steps take the policy as it is.
+        ppo: lengths of prompts and responses.
+        generated: responses that are generated at once for the evaluation after it.
+    """
     with meta():
         model = _language_model(config, torch.float32)
         weights = _bytes(model.parameters())
-        head = nn.Linear(config.hidden_size, 1)
-        shape = PPOSettings(mini_batch_size=batch_size, max_prompt_tokens=prompt_tokens, max_new_tokens=response_tokens)
-        phase = peak_bytes(lambda: _update(model, head, config, shape))
-    resident = {"weights": weights, "Adam's moments": ADAM_STATES * weights}
-    return Memory(resident, {"step, gradients included": phase})
+        phases = {GENERATION: peak_bytes(lambda: _decode(model, config, ppo, generated))}
+        resident = {"weights": weights, "reference policy": weights}
+        if sft.steps == 0:
+            return Memory(resident, phases)
+        set_dropout(model, sft.dropout, adapters=False)
+        model.train()
+        phases["step, gradients included"] = peak_bytes(lambda: _sft_step(model, config, sft, ppo))
+    return Memory(resident | {"Adam's moments": ADAM_STATES * weights}, phases)
 
 
 def scorer_memory(config: PretrainedConfig, *, dtype: str, batch_size: int, tokens: int) -> Memory:
     """What a reward model needs to score a batch of texts of `tokens` tokens each: weights and the forward pass."""
-    with meta():
-        weights = _bytes(AutoModel.from_config(config, dtype=DTYPES[dtype]).parameters())
-    # Without gradients one layer's activations are alive at a time, so one layer tells; the Longformer reads values
-    # that `meta` lacks, so its is a real forward pass, of one row.
+    # Without gradients one layer's activations are alive at a time, so one layer tells.
     one = copy.deepcopy(config)
     one.num_hidden_layers = 1
-    real = config.model_type in READS_VALUES
-    if real:
-        one.attention_window = list(config.attention_window)[:1]
-    with nullcontext() if real else meta(), torch.no_grad():
+    if config.model_type == "longformer":
+        one.attention_window = max(_windows(config))
+    with meta(), torch.no_grad():
+        weights = _bytes(AutoModel.from_config(copy.deepcopy(config), dtype=DTYPES[dtype]).parameters())
         model = AutoModel.from_config(one, dtype=DTYPES[dtype]).eval()
-        ids = torch.ones(1 if real else batch_size, tokens, dtype=torch.long)
-        phase = peak_bytes(lambda: model(input_ids=ids)) * (batch_size if real else 1)
+        ids = torch.ones(batch_size, tokens, dtype=torch.long)
+        phase = peak_bytes(lambda: model(input_ids=ids))
     return Memory({"weights": weights}, {"scoring": phase})
+
+
+def unit_training_memory(
+    config: PretrainedConfig, *, batch_size: int, tokens: int, gradient_checkpointing: bool
+) -> Memory:
+    """What a token classifier needs to be trained in fp32 on batches of texts of `tokens` tokens each.
+
+    Args:
+        config: of an encoder that transformers has a token classifier for.
+        batch_size: texts that are read at once.
+        gradient_checkpointing: activations are computed again, a layer at a time, in the backward pass.
+    """
+    with meta():
+        model = AutoModelForTokenClassification.from_config(copy.deepcopy(config), dtype=torch.float32).train()
+        weights = _bytes(model.parameters())
+        if gradient_checkpointing:
+            model.gradient_checkpointing_enable({"use_reentrant": False})
+        ids = torch.ones(batch_size, tokens, dtype=torch.long)
+        mask = torch.ones(batch_size, tokens, dtype=torch.long)
+        phase = peak_bytes(lambda: model(input_ids=ids, attention_mask=mask).logits.float().sum().backward())
+    resident = {"weights": weights, "Adam's moments": ADAM_STATES * weights}
+    return Memory(resident, {"step, gradients included": phase})
+
+
+def _windows(config: PretrainedConfig) -> list[int]:
+    """The attention windows of a Longformer's layers, which may be given as one number."""
+    return [config.attention_window] if isinstance(config.attention_window, int) else config.attention_window
 
 
 def _language_model(config: PretrainedConfig, dtype: torch.dtype) -> nn.Module:
@@ -167,14 +225,14 @@ def _adapters_in_fp32(model: nn.Module) -> None:
             parameter.data = parameter.data.float()
 
 
-def _decode(model: nn.Module, config: PretrainedConfig, ppo: PPOSettings) -> object:
+def _decode(model: nn.Module, config: PretrainedConfig, ppo: PPOSettings, rows: int) -> object:
     """A rollout's first step, which reads the prompts, and its last, when the caches are full.
 
     No mask is given, here and below: newer transformers look into one, and on `meta` there is nothing to see.
     """
     from transformers import DynamicCache, EncoderDecoderCache
 
-    rows, prompt = ppo.batch_size, ppo.max_prompt_tokens
+    prompt = ppo.max_prompt_tokens
     token = torch.ones(rows, 1, dtype=torch.long)
     ids = torch.ones(rows, prompt, dtype=torch.long)
     own = DynamicCache()
@@ -205,29 +263,43 @@ def _fill(cache, tokens: int) -> None:
 
 def _update(model: nn.Module, head: nn.Module, config: PretrainedConfig, ppo: PPOSettings) -> None:
     """Forward and backward of one mini-batch: log-probabilities and values of every response token."""
-    rows, prompt, response = ppo.mini_batch_size, ppo.max_prompt_tokens, ppo.max_new_tokens
+    logits, hidden = _forward(model, config, ppo, ppo.mini_batch_size)
+    log_probs = logits.reshape(-1, logits.shape[-1]).float().log_softmax(-1)
+    entropy = -(log_probs.detach().exp() * log_probs.detach()).sum(-1)
+    (log_probs[:, 0].sum() + entropy.sum() + head(hidden.float()).sum()).backward()
+
+
+def _sft_step(model: nn.Module, config: PretrainedConfig, sft: SFTSettings, ppo: PPOSettings) -> None:
+    """Forward and backward of a batch in its parts, of which the second meets the gradients of the first."""
+    rows = -(-sft.batch_size // sft.accumulation_steps)
+    for _ in range(min(sft.accumulation_steps, 2)):
+        logits, _ = _forward(model, config, ppo, rows)
+        flat = logits.reshape(-1, logits.shape[-1])
+        tokens = torch.ones(len(flat), dtype=torch.long)
+        log_probs = flat[tokens].log_softmax(-1)  # padding is left out, which takes a copy
+        log_probs.gather(1, tokens.unsqueeze(1)).sum().backward()
+
+
+def _forward(
+    model: nn.Module, config: PretrainedConfig, ppo: PPOSettings, rows: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits [B, T, V] and the last hidden states [B, T, H] at responses of full length to prompts of full length."""
+    prompt, response = ppo.max_prompt_tokens, ppo.max_new_tokens
     if config.is_encoder_decoder:
-        ids = torch.ones(rows, prompt, dtype=torch.long)
         out = model(
-            input_ids=ids,
+            input_ids=torch.ones(rows, prompt, dtype=torch.long),
             decoder_input_ids=torch.ones(rows, response, dtype=torch.long),
             output_hidden_states=True,
             use_cache=False,
         )
-        hidden = out.decoder_hidden_states[-1]
-    else:
-        ids = torch.ones(rows, prompt + response, dtype=torch.long)
-        out = model(
-            input_ids=ids,
-            output_hidden_states=True,
-            use_cache=False,
-            logits_to_keep=response + 1,
-        )
-        hidden = out.hidden_states[-1][:, -response - 1 : -1]
-    logits = out.logits[:, -response:]
-    log_probs = logits.reshape(-1, logits.shape[-1]).float().log_softmax(-1)
-    entropy = -(log_probs.detach().exp() * log_probs.detach()).sum(-1)
-    (log_probs[:, 0].sum() + entropy.sum() + head(hidden.float()).sum()).backward()
+        return out.logits, out.decoder_hidden_states[-1]
+    out = model(
+        input_ids=torch.ones(rows, prompt + response, dtype=torch.long),
+        output_hidden_states=True,
+        use_cache=False,
+        logits_to_keep=response + 1,
+    )
+    return out.logits[:, -response - 1 : -1], out.hidden_states[-1][:, -response - 1 : -1]
 
 
 def _bytes(parameters) -> int:

@@ -67,6 +67,7 @@ LONG_FORM_QA = Preset(
         pair_steps=6000,
         pairs=24,
         pair_learning_rate=5e-5,
+        gradient_checkpointing=True,
     ),
     references=ReferenceSettings(pool=16),
     reward=RewardSettings(holistic_weight=5.0, threshold=0.6),
@@ -81,7 +82,7 @@ LONG_FORM_QA = Preset(
         eval_every=10,
         checkpoint_every=10,
     ),
-    evaluation=EvaluationSettings(dev_examples=500, test_examples=948, selection_examples=500),
+    evaluation=EvaluationSettings(dev_examples=500, test_examples=948, selection_examples=500, batch_size=32),
 )
 
 WMT = Preset(
@@ -100,7 +101,14 @@ WMT = Preset(
         checkpoint="google/mt5-base", lora_rank=16, lora_alpha=32, lora_dropout=0.05, dtype="bfloat16"
     ),
     sft=SFTSettings(
-        steps=4921, batch_size=64, learning_rate=1e-3, warmup_share=0.1, weight_decay=0.05, dropout=0.1, seed=42
+        steps=4921,
+        batch_size=64,
+        accumulation_steps=2,
+        learning_rate=1e-3,
+        warmup_share=0.1,
+        weight_decay=0.05,
+        dropout=0.1,
+        seed=42,
     ),
     reward_models=RewardModelSettings(holistic_model=ULTRA_RM, grammar_checker="languagetool"),
     references=ReferenceSettings(pool=16),
@@ -117,7 +125,7 @@ WMT = Preset(
         eval_every=5,
         checkpoint_every=5,
     ),
-    evaluation=EvaluationSettings(dev_examples=2000, test_examples=30_000, selection_examples=2000),
+    evaluation=EvaluationSettings(dev_examples=2000, test_examples=30_000, selection_examples=2000, batch_size=128),
 )
 
 PAPER_PRESETS = {("paper", preset.task): preset for preset in (LONG_FORM_QA, WMT)}
@@ -166,6 +174,7 @@ _SOURCES = {
     "ppo.eval_every": "[code]",
     "ppo.checkpoint_every": "[code]",
     "ppo.*": "[paper], [code]",
+    "evaluation.batch_size": "[ours] as many as need less memory than the update of PPO",
     "evaluation.selection_examples": "[ours] the dev prompts that are evaluated",
     "evaluation.*": "[code]",
 }
@@ -178,6 +187,7 @@ _OF_TASK = {
         "sft.seed": "[ours]",
         "aspect_training.checkpoint": "[fgrlhf] train_fact_rm.sh, train_rel_rm.sh, train_comp_rm.sh",
         "aspect_training.unit_steps": "[fgrlhf] 50 epochs of 3,853 records by 24; the best epoch is not sought",
+        "aspect_training.gradient_checkpointing": "[ours] the same step in a tenth of the memory",
         "aspect_training.*": "[fgrlhf] the same scripts",
         "sft.dropout": "[fgrlhf] the checkpoint's own",
         "ppo.train_prompts": "[code] the whole training set",

@@ -55,6 +55,7 @@ class SFTSettings:
 
     steps: int = 400  # 0: a checkpoint is taken as it is
     batch_size: int = 64
+    accumulation_steps: int = 1  # parts of a batch that are read one after another, to save memory
     learning_rate: float = 2e-3
     warmup_share: float = 0.1
     weight_decay: float = 0.01
@@ -79,6 +80,7 @@ class RewardModelSettings:
     steps: int = 200
     batch_size: int = 64  # pairs
     learning_rate: float = 1e-3
+    gradient_checkpointing: bool = False  # activations are computed again in the backward pass, to save memory
     seed: int = 0
 
 
@@ -94,6 +96,7 @@ class AspectTrainingSettings:
     pair_steps: int = 6000  # of completeness
     pairs: int = 24  # per step
     pair_learning_rate: float = 5e-5
+    gradient_checkpointing: bool = False  # see `RewardModelSettings`
 
 
 @dataclass(frozen=True)
@@ -191,6 +194,7 @@ class EvaluationSettings:
     dev_examples: int = 100  # greedy evaluation during training
     test_examples: int = 200
     selection_examples: int = 300  # dev prompts for z-constants and greedy/sampled selection pairs
+    batch_size: int = 128  # responses generated at once, other than in PPO's rollouts
 
 
 @dataclass(frozen=True)

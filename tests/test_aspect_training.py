@@ -19,7 +19,13 @@ def lab(tmp_path_factory):
     folder = tiny_models.checkpoint(tmp_path_factory.mktemp("encoder"), "bert")
     tiny_models.tokenizer().save_pretrained(folder)
     training = AspectTrainingSettings(
-        checkpoint=str(folder), max_tokens=120, unit_steps=3, unit_responses=4, pair_steps=2, pairs=4
+        checkpoint=str(folder),
+        max_tokens=120,
+        unit_steps=3,
+        unit_responses=4,
+        pair_steps=2,
+        pairs=4,
+        gradient_checkpointing=True,
     )
     return micro_lab("long_form_qa", tmp_path_factory.mktemp("store"), aspect_training=training)
 
@@ -36,6 +42,7 @@ def test_the_settings_of_units_and_of_pairs_are_their_own(lab):
     units, pairs = (lab._aspect_start(kind) for kind in ("relevance", "completeness"))
     assert (units["settings"].steps, units["settings"].batch_size, units["settings"].learning_rate) == (3, 8, 5e-6)
     assert (pairs["settings"].steps, pairs["settings"].batch_size, pairs["settings"].learning_rate) == (2, 4, 5e-5)
+    assert units["settings"].gradient_checkpointing and pairs["settings"].gradient_checkpointing
     assert lab._policy_start()["checkpoint"] == lab.policy_directory
 
 

@@ -183,3 +183,18 @@ def test_comet_judges_translations_in_the_same_place(labs, micro_store, tmp_path
     record = Run(lab, RunSpec("wmt", "log_sigmoid_sum", seed=1)).record()
     assert record.error is None
     assert record.method_settings["reward_model"].startswith("unbabel-comet")
+
+
+@pytest.mark.filterwarnings("ignore:a prompt was cut")
+def test_two_tasks_of_a_session_share_one_loaded_model(tmp_path, folder):
+    chosen = session(tmp_path, holistic_model=f"ultrarm:{folder}", seeds=(1,))
+    answers, translations = (chosen.lab(task).holistic_scorer for task in TASKS)
+    assert answers.network is translations.network and answers is chosen.lab("long_form_qa").holistic_scorer
+    assert answers is not translations, "each counts the prompts that it cuts"
+    short = answers.limited(20)
+    short.score(["a b " * 20], ["c"])
+    assert (short.max_tokens, short.truncated_prompts, answers.truncated_prompts) == (20, 1, 0)
+    assert answers.limited(None).max_tokens == answers.limited(10**6).max_tokens == answers.limit
+    assert answers.score(["who ?"], ["c"]) == translations.score(["who ?"], ["c"])
+    other = session(tmp_path, holistic_model=f"ultrarm:{folder}", seeds=(1,))
+    assert other.lab("wmt").holistic_scorer.network is not answers.network

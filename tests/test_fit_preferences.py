@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from transformers import AutoTokenizer
 
 from alarm.reward_modeling import preferences
 from alarm.reward_modeling.contrastive import Contrastive, ContrastiveTerm
+from alarm.reward_modeling.fitting import fit, training_arguments
 from alarm.reward_modeling.preferences import accuracy, fit_preferences, preference_loss
+from alarm.reward_modeling.units import _collate_units
 from alarm.scorers.networks import collate, marked_logits, marked_scores_and_states
 from alarm.scorers.reader import Reader
 from alarm.settings import RewardModelSettings
+from tests.hub_models import longformer
 from tests.test_reward_modeling import toy_pairs
 from tests.tiny_models import checkpoint, tokenizer
 
@@ -164,6 +169,44 @@ def test_prototypes_are_learned_from_one_batch_at_a_time(untrained, monkeypatch)
     fit_preferences(untrained(), PAIRS, settings=SETTINGS, contrastive=Contrastive("swav"))
     assert terms[0].clean == [True] * 5
     assert not torch.allclose(terms[0].prototypes, terms[0].start)
+
+
+@pytest.mark.parametrize("kind", ["relevance", "completeness"])
+def test_activations_computed_again_give_the_same_weights(tmp_path, kind, monkeypatch):
+    """The Longformer's dropout included; and it is computed again: each layer twice a step."""
+    from transformers.models.longformer.modeling_longformer import LongformerLayer
+
+    folder, seen, forward = longformer(tmp_path / "start", labels=None), [], LongformerLayer.forward
+    monkeypatch.setattr(LongformerLayer, "forward", lambda *args, **kw: seen.append(1) or forward(*args, **kw))
+    words = AutoTokenizer.from_pretrained(folder, add_prefix_space=True)
+    results, passes = [], []
+    for checkpointing in (False, True):
+        settings = replace(SETTINGS, steps=1, batch_size=4, gradient_checkpointing=checkpointing)
+        reader = Reader.from_checkpoint(folder, words, kind, seed=1)
+        seen.clear()
+        if kind == "completeness":
+            fit_preferences(reader, PAIRS, settings=settings)
+        else:
+            rows = [(row, [0] * len(row.marks)) for row in reader.encode(["the cat"] * 4, [["a dog", "is red"]] * 4)]
+            fit(
+                reader,
+                rows,
+                collate=lambda batch: _collate_units(batch, words.pad_token_id),
+                loss=lambda logits, labels: torch.nn.functional.cross_entropy(logits, labels),
+                rows_per_step=4,
+                settings=settings,
+            )
+        results.append(weights(reader))
+        passes.append(len(seen))
+    assert passes[1] == 2 * passes[0] > 0
+    assert same(*results)
+
+
+@pytest.mark.parametrize("preferences", [False, True])
+def test_training_stays_on_one_of_several_gpus(tmp_path, monkeypatch, preferences):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    arguments = training_arguments(SETTINGS, preferences=preferences, rows=8, device="cuda", scratch=str(tmp_path))
+    assert arguments.n_gpu <= 1 and arguments.train_batch_size == 8
 
 
 @pytest.mark.parametrize("architecture", ["t5", "gpt2", "bert"])

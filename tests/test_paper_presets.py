@@ -9,6 +9,7 @@ import pytest
 from alarm.__main__ import main
 from alarm.experiment.choices import with_choices
 from alarm.experiment.constants import Constants, paper_constants
+from alarm.experiment.requirements import GIB, initial_memory, memory, total_memory
 from alarm.paper_presets import LONG_FORM_QA, PAPER_PRESETS, WMT, flattened, source
 from alarm.presets import preset
 from alarm.tasks.qa_feedback import write_feedback
@@ -55,7 +56,11 @@ def test_show_prints_configuration_downloads_memory_and_what_is_missing(capsys, 
     lines = {line.split()[0]: line for line in printed.splitlines() if line.strip()}
     assert lines["reward.threshold"].split()[1:4] == ["0.5", "[paper]", "section"]
     assert "google/mt5-base" in printed and "openbmb/UltraRM-13b" in printed and "Helsinki-NLP/europarl" in printed
-    assert "supervised fine-tuning" in printed and "GiB" in printed
+    memory_rows = [line.rpartition("  ") for line in printed.splitlines() if line.endswith("GiB")]
+    names = {name.strip() for name, _, _ in memory_rows}
+    assert any(name.startswith("supervised fine-tuning  ") and "reference policy" in name for name in names)
+    assert {"reward models and PPO, all", "supervised fine-tuning, all"} <= {name.split("  ")[0] for name in names}
+    assert all(float(size.split()[0]) < 60 for _, _, size in memory_rows)
     assert "google/mt5-base (policy) is neither on this machine nor can the hub be asked for it" in printed
 
 
@@ -66,6 +71,27 @@ def test_check_fails_where_something_is_missing_and_names_it(capsys, monkeypatch
     printed = capsys.readouterr()
     assert "lacks train_1k.json, train.json, dev.json, test.json, dev_feedback.json of QA-Feedback" in printed.out
     assert "things are missing" in printed.err
+
+
+@pytest.mark.parametrize("settings", [LONG_FORM_QA, WMT], ids=lambda settings: settings.task)
+def test_everything_fits_one_card_of_80_gb_and_generation_needs_less_than_learning(settings, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    needs, first = memory(settings), initial_memory(settings)
+    phases = needs[f"policy {settings.policy.checkpoint}"].phases
+    assert phases["generation for evaluation"] < phases["update, gradients included"]
+    assert first.phases["generation for evaluation"] < first.phases["step, gradients included"]
+    assert 30 * GIB < min(first.total, total_memory(needs)) < max(first.total, total_memory(needs)) < 80e9
+    aspects = {"weights of 3", "scoring", "training of one, optimiser included"}
+    found = needs.get("aspect models")
+    assert ({*found.resident, *found.phases} if found else set()) == (
+        aspects if settings.task == "long_form_qa" else set()
+    )
+
+
+def test_smaller_scales_generate_as_many_at_once_as_their_records_did():
+    for scale, task in (("tiny", "long_form_qa"), ("tiny", "wmt"), ("small", "wmt")):
+        chosen = preset(scale, task)
+        assert (chosen.evaluation.batch_size, chosen.sft.accumulation_steps) == (128, 1)
 
 
 def test_check_is_content_with_scale_tiny(capsys):

@@ -229,6 +229,33 @@ def test_a_saved_policy_loads_as_it_was_here_and_elsewhere(checkpoints, architec
 
 
 @every_architecture
+def test_small_updates_of_a_bfloat16_policy_survive_saving(checkpoints, architecture, tmp_path):
+    policy, batch = network(checkpoints[architecture], lora_rank=4, dtype="bfloat16"), token_batch()
+    base = {name: value.clone() for name, value in policy.model.get_base_model().named_parameters()}
+    with torch.no_grad():
+        for name, parameter in policy.model.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(std=1e-5, generator=torch.Generator().manual_seed(1))
+    policy.save(tmp_path)
+    loaded = Policy.load(tmp_path, PolicySettings())
+    changed = 0
+    for module_name, module in policy.model.get_base_model().named_modules():
+        if hasattr(module, "lora_A"):
+            own = loaded.model.get_submodule(module_name).weight
+            delta = own - base[f"{module_name}.base_layer.weight"].float()
+            expected = module.get_delta_weight("default").float()
+            torch.testing.assert_close(delta, expected, rtol=0, atol=1e-7)
+            assert expected.abs().max() > 1e-6
+            # In bfloat16 most weights would be what they were.
+            assert (own.bfloat16() == base[f"{module_name}.base_layer.weight"]).float().mean() > 0.5
+            changed += 1
+    assert changed > 0 and {p.dtype for p in policy.model.get_base_model().parameters()} > {torch.bfloat16}
+    torch.testing.assert_close(loaded(batch).log_probs, policy(batch).log_probs, rtol=0, atol=0.03)
+    auto = AutoModelForSeq2SeqLM if policy.is_encoder_decoder else AutoModelForCausalLM
+    assert auto.from_pretrained(tmp_path, dtype="auto").dtype == torch.float32
+
+
+@every_architecture
 def test_a_seed_decides_the_weights_and_leaves_torch_alone(checkpoints, architecture):
     settings = PolicySettings(architecture={"t5": "seq2seq", "gpt2": "causal"}[architecture], hidden_size=16, heads=2)
     tokenizer = tiny_models.tokenizer()

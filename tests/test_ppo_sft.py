@@ -90,6 +90,23 @@ def test_a_seed_decides_everything_and_torch_is_left_alone(tokenizer):
     assert results[0][0] != results[2][0]
 
 
+@pytest.mark.parametrize("parts", [2, 5])
+def test_a_batch_in_parts_gives_the_same_step(tokenizer, parts):
+    """Parts differ in tokens: the mean of their means would be another gradient."""
+    # Adam divides by the gradient's size: of the smallest, even rounding errors would show at a higher rate.
+    settings = replace(SETTINGS, steps=1, warmup_share=0.0, learning_rate=1e-4)
+    whole, cut = fresh(tokenizer), fresh(tokenizer)
+    responses = [" ".join([response] * (1 + 2 * (i % 3 == 0))) for i, response in enumerate(RESPONSES)]
+    losses, gradients = [], []
+    for policy, steps in ((whole, 1), (cut, parts)):
+        chosen = replace(settings, accumulation_steps=steps)
+        losses += train_sft(policy, PROMPTS, responses, chosen, max_prompt_tokens=16, max_new_tokens=32)
+        gradients.append(torch.cat([parameter.grad.flatten() for parameter in policy.model.parameters()]))
+    assert losses[1] == pytest.approx(losses[0], rel=1e-6)
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(weights(cut), weights(whole), rtol=0, atol=1e-6)
+
+
 def test_dropout_acts_in_training_only(tokenizer):
     dry, wet = fresh(tokenizer), fresh(tokenizer)
     settings = replace(SETTINGS, steps=1)

@@ -75,7 +75,7 @@ def _memory_rows(settings) -> list[list[object]]:
         for part, size in [*need.resident.items(), *((f"peak of {phase}", b) for phase, b in need.phases.items())]
     ]
     note = "everything resident and the largest peak, and a tenth more for the allocator"
-    totals = {"PPO, all models": requirements.total_memory(needs)}
+    totals = {"reward models and PPO, all": requirements.total_memory(needs)}
     if first:
         totals["supervised fine-tuning, all"] = first.total
     return rows + [[name, note, f"{size / requirements.GIB:.2f} GiB"] for name, size in totals.items()]

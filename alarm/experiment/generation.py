@@ -14,8 +14,6 @@ from alarm.ppo.rollout import rollout
 from alarm.settings import Preset
 from alarm.tasks.base import Example
 
-BATCH_SIZE = 128
-
 
 @dataclass(frozen=True)
 class Sample:
@@ -32,14 +30,15 @@ def generate(
 ) -> list[Sample]:
     """`count` samples per example, or its greedy response where `count` is 0, in the order of the examples.
 
-    Prompts are batched by length, so that little padding is computed.
+    Prompts are batched by length, so that little padding is computed. Samples depend on the batches, which are of
+    `preset.evaluation.batch_size` responses.
     """
     repeated = [example for example in examples for _ in range(max(1, count))]
     order = sorted(range(len(repeated)), key=lambda i: len(repeated[i].prompt))
     samples: list[Sample | None] = [None] * len(repeated)
     generator = torch.Generator(policy.device).manual_seed(seed) if count else None
-    for start in range(0, len(order), BATCH_SIZE):
-        rows = order[start : start + BATCH_SIZE]
+    for start in range(0, len(order), preset.evaluation.batch_size):
+        rows = order[start : start + preset.evaluation.batch_size]
         drawn = rollout(
             policy,
             [repeated[i].prompt for i in rows],

@@ -54,8 +54,10 @@ class Lab(PolicyLab):
     learned: tuple[str, ...]
     """Scorers that are trained on the comparisons, `holistic` first."""
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
+    def __init__(self, *arguments: Any, holistic_models: dict[str, Scorer] | None = None, **options: Any) -> None:
+        """`holistic_models` are the ready-made ones loaded so far, by name; labs that share it share their networks."""
         super().__init__(*arguments, **options)
+        self._holistic_models = {} if holistic_models is None else holistic_models
         self._known: dict[tuple[str, str], Any] = {}
 
     # What a subclass provides.
@@ -174,6 +176,7 @@ class Lab(PolicyLab):
             "batch_size": training.pairs,
         }
         chosen = of_units if FORMS[kind].labels else of_pairs
+        chosen["gradient_checkpointing"] = training.gradient_checkpointing
         return {
             "checkpoint": training.checkpoint,
             # Units are read word by word, which a RoBERTa-like tokenizer does only with a space before each.
@@ -358,16 +361,22 @@ class Lab(PolicyLab):
         return tuple(kind for kind in self.learned if kind not in self.ready_made)
 
     def _ready_made(self, spec: str) -> Scorer:
-        """The holistic scorer over a ready-made model."""
+        """The holistic scorer over a ready-made model, loaded unless another task's lab has done so."""
+        from alarm.scorers.ready_made import ReadyMadeScorer
+
+        max_tokens, loaded = token_limit(sum(self.lengths)), self._holistic_models.get(spec)
+        if isinstance(loaded, ReadyMadeScorer):
+            return loaded.limited(max_tokens)
         self.progress.start(f"{self.task_name}: loading {spec}")
         splits = ("train", "dev", "test") if needs_references(spec) else ()
-        return load_holistic(
+        self._holistic_models[spec] = load_holistic(
             spec,
             device=self.device,
-            max_tokens=token_limit(sum(self.lengths)),
+            max_tokens=max_tokens,
             references={example.prompt: example.reference for name in splits for example in self.task.split(name)},
             prefix=self.preset.data.prompt_prefix,
         )
+        return self._holistic_models[spec]
 
     def _once(self, kind: str, key: str, make: Callable[[], T]) -> T:
         """What `make` returns for a key, called once."""
@@ -381,7 +390,7 @@ class Lab(PolicyLab):
 
     def _sample_inputs(self) -> list[int | None]:
         """What decides, besides the settings of reward models, which responses are compared."""
-        return [*self.lengths, self.preset.ppo.train_prompts]
+        return [*self.lengths, self.generation_batch, self.preset.ppo.train_prompts]
 
 
 def lab_class(task: str) -> type[Lab]:

@@ -71,7 +71,7 @@ class PolicyLab(ABC):
         """The initial policy: a folder `policy` with its tokenizer, and `report.json`."""
         from alarm.experiment.initial_policy import build_initial_policy
 
-        inputs = self.inputs("policy", "sft") | {"lengths": self.lengths}
+        inputs = self.inputs("policy", "sft") | {"lengths": self.lengths, "batch_size": self.generation_batch}
         return self.artifact("sft", POLICY_CODE, inputs, lambda path: build_initial_policy(self, path))
 
     @property
@@ -138,6 +138,7 @@ class PolicyLab(ABC):
 
         inputs = self.inputs("policy", "sft") | {
             "lengths": self.lengths,
+            "batch_size": self.generation_batch,
             "split": split,
             "examples": hashlib.sha256("\n".join(example.id for example in examples).encode()).hexdigest(),
             "count": count,
@@ -151,6 +152,11 @@ class PolicyLab(ABC):
     @property
     def lengths(self) -> list[int]:
         return [self.preset.ppo.max_prompt_tokens, self.preset.ppo.max_new_tokens]
+
+    @property
+    def generation_batch(self) -> int:
+        """How many responses are generated at once, which decides what is sampled."""
+        return self.preset.evaluation.batch_size
 
     def inputs(self, *concerns: str) -> dict[str, Any]:
         """The settings of the named concerns, with the data and the device they meet."""

@@ -8,8 +8,9 @@ from functools import cache
 from pathlib import Path
 
 from alarm.architectures import configuration
-from alarm.memory import OVERHEAD, Memory, policy_memory, scorer_memory, sft_memory
-from alarm.scorers.external import BATCH_SIZE, repository, token_limit
+from alarm.memory import OVERHEAD, Memory, policy_memory, scorer_memory, sft_memory, unit_training_memory
+from alarm.scorers import external, longformer, reader
+from alarm.scorers.external import repository, token_limit
 from alarm.scorers.grammar import CHECKERS
 from alarm.settings import Preset
 from alarm.tasks import europarl
@@ -89,8 +90,10 @@ def look_up(download: Download) -> Found | None:
     return Found(info.sha, sum(file.size or 0 for file in info.siblings) / 1e9)
 
 
+@cache
 def memory(preset: Preset) -> dict[str, Memory]:
-    """Memory of PPO by model on one device; small models built from scratch are not counted.
+    """Memory by model, on one GPU, from the end of supervised fine-tuning on: training of aspect models where they
+    are trained, PPO and evaluation. Small models built from scratch are not counted, nor COMET.
 
     Raises:
         ValueError: the configuration of a checkpoint is not to be had.
@@ -98,27 +101,62 @@ def memory(preset: Preset) -> dict[str, Memory]:
     needs = {}
     if preset.policy.checkpoint:
         policy = configuration(preset.policy.checkpoint, preset.policy.revision)
-        needs[f"policy {preset.policy.checkpoint}"] = policy_memory(policy, preset.policy, preset.ppo)
+        needs[f"policy {preset.policy.checkpoint}"] = policy_memory(
+            policy, preset.policy, preset.ppo, generated=preset.evaluation.batch_size
+        )
     if preset.reward_models.holistic_model:
         scheme = preset.reward_models.holistic_model.partition(":")[0]
         name, revision = repository(preset.reward_models.holistic_model)
         if scheme != "comet":
             tokens = token_limit(preset.ppo.max_prompt_tokens + preset.ppo.max_new_tokens)
             needs[f"holistic {name}"] = scorer_memory(
-                configuration(name, revision), dtype="bfloat16", batch_size=BATCH_SIZE, tokens=tokens
+                configuration(name, revision), dtype="bfloat16", batch_size=external.BATCH_SIZE, tokens=tokens
             )
+    if preset.task == "long_form_qa":
+        needs |= _aspect_memory(preset)
     return needs
 
 
+def _aspect_memory(preset: Preset) -> dict[str, Memory]:
+    """Memory of the aspect models: ready-made ones, or those trained from a checkpoint of their own.
+
+    Texts are taken to be as long as the settings let the trained ones read; so long were those that the published ones
+    were trained on.
+    """
+    training, folder = preset.aspect_training, preset.reward_models.aspect_models
+    if folder is None and training.checkpoint is None:
+        return {}
+    if folder is not None:
+        config = longformer.find_aspects(folder)["factuality"].config()
+        loaded = {"dtype": "bfloat16", "batch_size": longformer.BATCH_SIZE}
+    else:
+        config = configuration(training.checkpoint)
+        loaded = {"dtype": "float32", "batch_size": reader.BATCH_SIZE}
+    one = scorer_memory(config, tokens=training.max_tokens, **loaded)
+    phases = dict(one.phases)
+    if folder is None:
+        # The holistic model may be on the device by then; what is trained is there besides.
+        trained = unit_training_memory(
+            config,
+            batch_size=max(training.unit_responses, training.pairs),
+            tokens=training.max_tokens,
+            gradient_checkpointing=training.gradient_checkpointing,
+        )
+        phases["training of one, optimiser included"] = sum(trained.resident.values()) + max(trained.phases.values())
+    weights = len(longformer.SCORERS) * one.resident["weights"]
+    return {"aspect models": Memory({f"weights of {len(longformer.SCORERS)}": weights}, phases)}
+
+
+@cache
 def initial_memory(preset: Preset) -> Memory | None:
     """Memory of supervised fine-tuning, which comes first; None where the policy is built from scratch."""
     if not preset.policy.checkpoint:
         return None
     return sft_memory(
         configuration(preset.policy.checkpoint, preset.policy.revision),
-        batch_size=preset.sft.batch_size,
-        prompt_tokens=preset.ppo.max_prompt_tokens,
-        response_tokens=preset.ppo.max_new_tokens,
+        preset.sft,
+        preset.ppo,
+        generated=preset.evaluation.batch_size,
     )
 
 

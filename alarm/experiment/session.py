@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from alarm.experiment.judging import JudgeRequest
     from alarm.experiment.matrix import RunSpec
     from alarm.experiment.reward_study import RewardStudy, StudyPart
+    from alarm.scorers.base import Scorer
 
 GRID_SEEDS = {"tiny": 1}
 """How many seeds the grid's further cells run with by default, 0 at other scales: they are most of its runs."""
@@ -93,6 +94,7 @@ class Session:
         self.store = Store(store, fresh_token=self.token if fresh else None)
         self.progress_folder = self.store.root / "progress" / self.token
         self._labs: dict[str, Any] = {}
+        self._holistic_models: dict[str, Scorer] = {}
         self._studies: dict[str, RewardStudy] = {}
 
     @classmethod
@@ -134,6 +136,7 @@ class Session:
                 data=self.data,
                 device=self.device,
                 progress=Progress(self.progress_folder),
+                holistic_models=self._holistic_models,
             )
         return self._labs[task]
 

@@ -165,10 +165,11 @@ class Policy(nn.Module):
         """Write model, tokenizer and value head; any Hugging Face program can load the folder.
 
         An adapter is merged into the weights it adapts, so a policy loaded from here has this policy as its reference.
+        Merged weights are written in float32, whatever the base weights were: bfloat16 would round small updates away.
         """
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
-        model = copy.deepcopy(self.model).merge_and_unload() if self.lora else self.model
+        model = copy.deepcopy(self.model).float().merge_and_unload() if self.lora else self.model
         model.save_pretrained(directory)
         self.tokenizer.save_pretrained(directory)
         torch.save(self.value_head.state_dict(), directory / VALUE_HEAD)

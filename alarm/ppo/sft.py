@@ -33,7 +33,8 @@ def train_sft(
 ) -> list[float]:
     """Maximise the mean log-probability per token of the responses, end token included.
 
-    AdamW with linear warm-up and cosine or linear decay, on every weight of the model that is trainable. Warns if
+    AdamW with linear warm-up and cosine or linear decay, on every weight of the model that is trainable. A batch is
+    read in `accumulation_steps` parts, whose gradients add up to that of the mean over all of its tokens. Warns if
     prompts or responses had to be cut. torch's own random state is left as it was.
 
     Returns:
@@ -67,13 +68,15 @@ def train_sft(
     with torch.random.fork_rng(devices=[policy.device] if policy.device.type == "cuda" else []):
         torch.manual_seed(settings.seed)
         for step, rows in enumerate(_batches(data, settings, generator), start=1):
-            batch = data.rows(rows)
-            loss = -policy.text_log_probs(batch).sum() / batch.response_mask.sum()
-            losses.append(loss.item())
+            optimizer.zero_grad(set_to_none=True)
+            tokens = data.response_mask[rows].sum()
+            losses.append(0.0)
+            for part in rows.chunk(settings.accumulation_steps):
+                loss = -policy.text_log_probs(data.rows(part)).sum() / tokens
+                loss.backward()
+                losses[-1] += loss.item()
             if not math.isfinite(losses[-1]):
                 raise ValueError(f"the SFT loss is {losses[-1]} at step {step}; lower the learning rate")
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
             torch.nn.utils.clip_grad_norm_(parameters, MAX_GRAD_NORM)
             optimizer.step()
             schedule.step()

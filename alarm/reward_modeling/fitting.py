@@ -18,6 +18,8 @@ from torch.optim.lr_scheduler import LRScheduler
 from alarm.scorers.networks import Batch, marked_logits, marked_scores_and_states
 
 if TYPE_CHECKING:
+    from transformers import TrainingArguments
+
     from alarm.scorers.reader import Reader
     from alarm.settings import RewardModelSettings
 
@@ -67,7 +69,7 @@ def fit(
         ValueError: the loss is NaN or infinite, or there are checkpoints beyond the last step or for nobody.
     """
     from datasets import Dataset
-    from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback, TrainingArguments
+    from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback
 
     if any(not 0 <= step <= settings.steps for step in checkpoints) or (checkpoints and on_checkpoint is None):
         raise ValueError(
@@ -77,12 +79,11 @@ def fit(
     reader.network.to(device)
     if auxiliary is not None:
         auxiliary.to(device)
-    base, arguments_type, further = Trainer, TrainingArguments, {}
+    base = Trainer
     if preferences:
-        from trl import RewardConfig, RewardTrainer
+        from trl import RewardTrainer
 
-        base, arguments_type = RewardTrainer, RewardConfig
-        further = {"max_length": None}  # the reader has cut what is too long
+        base = RewardTrainer
     if reader.encoder_decoder:
         reader.network.calibrate(collate(list(rows[:CALIBRATION_ROWS]))[0])
     losses: list[float] = []
@@ -127,22 +128,8 @@ def fit(
     with tempfile.TemporaryDirectory() as scratch, torch.random.fork_rng():
         trainer = MarkTrainer(
             model=reader.network,
-            args=arguments_type(
-                output_dir=scratch,
-                max_steps=settings.steps,
-                per_device_train_batch_size=min(rows_per_step, len(rows)),
-                learning_rate=settings.learning_rate,
-                seed=settings.seed,
-                remove_unused_columns=False,
-                bf16=False,
-                gradient_checkpointing=False,
-                use_cpu=torch.device(device).type == "cpu",
-                save_strategy="no",
-                logging_strategy="no",
-                report_to=[],
-                disable_tqdm=True,
-                dataloader_pin_memory=False,
-                **further,
+            args=training_arguments(
+                settings, preferences=preferences, rows=min(rows_per_step, len(rows)), device=device, scratch=scratch
             ),
             data_collator=collate_rows,
             # Rows are looked up by index; TRL takes a dataset with these two columns as tokenised.
@@ -156,6 +143,41 @@ def fit(
         trainer.train()
     reader.network.eval()
     return losses
+
+
+def training_arguments(
+    settings: RewardModelSettings, *, preferences: bool, rows: int, device: str, scratch: str
+) -> TrainingArguments:
+    """What a trainer (TRL's of `preferences`) is to do: steps of `rows` rows on one device, and nothing besides."""
+    from transformers import TrainingArguments
+
+    kind, further = TrainingArguments, {}
+    if preferences:
+        from trl import RewardConfig
+
+        kind, further = RewardConfig, {"max_length": None}  # the reader has cut what is too long
+    arguments = kind(
+        output_dir=scratch,
+        max_steps=settings.steps,
+        per_device_train_batch_size=rows,
+        learning_rate=settings.learning_rate,
+        seed=settings.seed,
+        remove_unused_columns=False,
+        bf16=False,
+        gradient_checkpointing=settings.gradient_checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False},
+        use_cpu=torch.device(device).type == "cpu",
+        save_strategy="no",
+        logging_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+        dataloader_pin_memory=False,
+        **further,
+    )
+    # Where several GPUs are visible the trainer would take as many times the rows and cut them up (`DataParallel`),
+    # marks and all. No argument says otherwise; this is the field that it reads.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments
 
 
 def learning_rate_multiples(reader: Reader) -> list[tuple[list[nn.Parameter], float]]:

@@ -70,7 +70,8 @@ class Checkpoint:
     def network(self, kind: type[Network], config: PretrainedConfig, *, device: str) -> Network:
         """The checkpoint's weights in a network of class `kind`, in evaluation mode.
 
-        On a GPU in bfloat16, as the released code runs its reward models; else in float32.
+        On a GPU in bfloat16, as the released code runs its reward models; else in float32. Weights are read straight to
+        the device, so that the machine need not hold the largest models.
 
         Raises:
             ValueError: files are missing, or a weight has no place in the network, or a place has no weight: a head
@@ -80,7 +81,12 @@ class Checkpoint:
         try:
             with torch.random.fork_rng(devices=[]):  # weights are drawn before they are read
                 network, names = kind.from_pretrained(
-                    self.name, revision=self.revision, config=config, dtype=dtype, output_loading_info=True
+                    self.name,
+                    revision=self.revision,
+                    config=config,
+                    dtype=dtype,
+                    device_map={"": device},
+                    output_loading_info=True,
                 )
         except (OSError, RuntimeError, ValueError) as problem:
             raise ValueError(f"the weights of {self.name} cannot be read: {_first_line(problem)}") from problem
@@ -93,7 +99,7 @@ class Checkpoint:
                 f"{self.name} is no {kind.__name__}: it {' and '.join(parts)}; name a checkpoint that was trained as a "
                 "reward model of this kind"
             )
-        return network.to(device).eval()
+        return network.eval()
 
 
 def find_checkpoint(asked: str) -> Checkpoint:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from alarm.scorers.base import Placement, Score, Scorer, Span
-from alarm.scorers.reader import Reader, checksum
+from alarm.scorers.reader import BATCH_SIZE, Reader, checksum
 from alarm.text.splitters import SPLITTERS
 
 
@@ -23,7 +23,7 @@ class LearnedScorer(Scorer):
         *,
         device: str = "cpu",
         dtype: torch.dtype | None = None,
-        batch_size: int = 64,
+        batch_size: int = BATCH_SIZE,
     ) -> None:
         """Raises `ValueError` if `directory` holds no scorer or that of another kind."""
         self.directory, self.batch_size = Path(directory), batch_size

@@ -21,6 +21,9 @@ from alarm.scorers.reader import Reader
 FOLDERS = {"factuality": "fact_rm", "relevance": "rel_rm", "completeness": "comp_rm"}
 """Where the training scripts of Fine-Grained RLHF leave the three models in one folder; ours may be named by kind."""
 
+BATCH_SIZE = 16
+"""Texts that such a model, which may be thousands of tokens long, reads at once."""
+
 
 class LongformerScorer(LearnedScorer):
     """A learned scorer whose network is one of the published checkpoints.
@@ -31,7 +34,7 @@ class LongformerScorer(LearnedScorer):
     """
 
     def __init__(
-        self, checkpoint: str | Path, *, device: str = "cpu", batch_size: int = 16, splitter: str = "rules"
+        self, checkpoint: str | Path, *, device: str = "cpu", batch_size: int = BATCH_SIZE, splitter: str = "rules"
     ) -> None:
         """Raises `ValueError` if `checkpoint` is not found, or is not a Longformer with this aspect's labels.
 

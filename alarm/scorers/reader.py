@@ -30,6 +30,8 @@ from alarm.scorers.networks import Encoded, EncoderDecoderReader, collate, looks
 from alarm.text.splitters import sentence_splitter
 
 FORM_FILE = "scorer.json"
+BATCH_SIZE = 64
+"""Texts that a trained model reads at once."""
 
 
 class Reader:
@@ -129,7 +131,9 @@ class Reader:
         return [join(prompt, pieces) for prompt, pieces in zip(prompts, units, strict=True)]
 
     @torch.inference_mode()
-    def logits(self, prompts: Sequence[str], units: Sequence[Sequence[str]], *, batch_size: int = 64) -> list[Tensor]:
+    def logits(
+        self, prompts: Sequence[str], units: Sequence[Sequence[str]], *, batch_size: int = BATCH_SIZE
+    ) -> list[Tensor]:
         """Logits [units, labels], fp32 on the CPU, for each prompt and the units of its response."""
         encoded = self.encode(prompts, units)
         by_length = sorted(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -48,10 +49,16 @@ class ReadyMadeScorer(Scorer):
         """`max_tokens` limits prompt and response together; None: the network's own limit."""
         self.network, self.tokenizer, self.batch_size = network, tokenizer, batch_size
         self.limit = _limit(network, tokenizer)
-        self.max_tokens = min(max_tokens or self.limit, self.limit)
+        self.max_tokens = self._allowed(max_tokens)
         self.truncated_prompts = 0
         """Prompts cut so far; one with several responses counts for each."""
         self._version = version
+
+    def limited(self, max_tokens: int | None) -> Self:
+        """The same network for texts of another length, with a count of cut prompts of its own."""
+        other = copy.copy(self)
+        other.max_tokens, other.truncated_prompts = self._allowed(max_tokens), 0
+        return other
 
     @property
     def version(self) -> str:
@@ -98,6 +105,9 @@ class ReadyMadeScorer(Scorer):
             for i, value in zip(batch, self._forward([rows[i] for i in batch]).tolist(), strict=True):
                 values[i] = value
         return [Score(round(value, DIGITS)) for value in values]
+
+    def _allowed(self, max_tokens: int | None) -> int:
+        return min(max_tokens or self.limit, self.limit)
 
     def _forward(self, rows: list[dict[str, list[int]]]) -> Tensor:
         """Scores [N], fp32 on the CPU, of N rows of inputs."""
