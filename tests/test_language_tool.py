@@ -265,7 +265,7 @@ def test_where_nothing_can_be_shared_every_process_has_its_own(package, service,
 
 
 def test_without_a_network_only_what_is_there_will_do(package, tmp_path):
-    with pytest.raises(ValueError, match="LanguageTool is not here and HF_HUB_OFFLINE forbids to fetch it; .* harper"):
+    with pytest.raises(ValueError, match=r"LanguageTool is not here and HF_HUB_OFFLINE forbids to fetch it; .* harper"):
         CHECKERS["languagetool"].require()
     assert not package.download_lt.fetched
     (tmp_path / "downloads" / "LanguageTool-6.8").mkdir(parents=True)
