@@ -96,8 +96,10 @@ class Checkpoint:
         return network.to(device).eval()
 
 
-def find_checkpoint(asked: str) -> Checkpoint:
+def find_checkpoint(asked: str, revision: str | None = None) -> Checkpoint:
     """Find a folder, or a model of the hub as NAME or NAME@REVISION; of the hub only the configuration is fetched.
+
+    `revision` is the other way to ask for one; a folder has none.
 
     Raises:
         ValueError: there is no such folder or model, its files are not complete, or it is not in the hub's cache while
@@ -109,8 +111,8 @@ def find_checkpoint(asked: str) -> Checkpoint:
         return Checkpoint(str(folder.resolve()), None)
     if asked.startswith((".", "/", "~")) or asked.count("/") > 1:
         raise ValueError(f"there is no folder {asked}; name one that holds {CONFIG} and the model's weights")
-    name, _, revision = asked.partition("@")
-    return Checkpoint(name, hub_commit(name, revision or None))
+    name, _, named = asked.partition("@")
+    return Checkpoint(name, hub_commit(name, named or revision))
 
 
 def weight_files(folder: Path) -> list[Path]:
