@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from alarm.scorers import language_tool
-from alarm.scorers.checkpoints import CONFIG, TEXT_ENDINGS, WEIGHTS, weight_files
+from alarm.scorers.checkpoints import CONFIG, TEXT_ENDINGS, WEIGHTS, is_path, weight_files
 from alarm.scorers.external import repository
 from alarm.settings import Preset
 from alarm.store import MANIFEST, artifact_key
@@ -161,11 +161,6 @@ def aspect_start(preset: Preset) -> str | None:
     """The checkpoint that aspect models are trained from; None where none are, or from the policy."""
     used = preset.task == "long_form_qa" and not preset.reward_models.aspect_models
     return preset.aspect_training.checkpoint if used else None
-
-
-def is_path(name: str) -> bool:
-    """Whether a checkpoint's name is that of a folder or file, there or not, rather than one of the hub."""
-    return name.startswith((".", "/", "~")) or name.count("/") > 1 or Path(name).exists()
 
 
 def model_files(names: Mapping[str, int] | list[str]) -> list[str]:

@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 
 from alarm.architectures import configuration
-from alarm.experiment.downloads import LanguageTool, aspect_start, downloads, is_path
+from alarm.experiment.downloads import LanguageTool, aspect_start, downloads
 from alarm.memory import OVERHEAD, Memory, policy_memory, scorer_memory, sft_memory
-from alarm.scorers.checkpoints import find_checkpoint
+from alarm.scorers.checkpoints import find_checkpoint, is_path
 from alarm.scorers.external import BATCH_SIZE, check_holistic, repository, token_limit
 from alarm.scorers.grammar import CHECKERS
 from alarm.scorers.longformer import FOLDERS, find_aspect

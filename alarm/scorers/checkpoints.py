@@ -109,10 +109,15 @@ def find_checkpoint(asked: str, revision: str | None = None) -> Checkpoint:
     if folder.is_dir():
         weight_files(folder)
         return Checkpoint(str(folder.resolve()), None)
-    if asked.startswith((".", "/", "~")) or asked.count("/") > 1:
+    if is_path(asked):
         raise ValueError(f"there is no folder {asked}; name one that holds {CONFIG} and the model's weights")
     name, _, named = asked.partition("@")
     return Checkpoint(name, hub_commit(name, named or revision))
+
+
+def is_path(asked: str) -> bool:
+    """Whether a checkpoint is named as a folder or file, there or not, rather than by its name on the hub."""
+    return asked.startswith((".", "/", "~")) or asked.count("/") > 1 or Path(asked).exists()
 
 
 def weight_files(folder: Path) -> list[Path]:
