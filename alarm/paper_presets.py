@@ -142,6 +142,7 @@ _SOURCES = {
     "data.split_seed": "[code]",
     "policy.checkpoint": _PAPER,
     "policy.revision": "[ours] the newest, since none is stated",
+    "policy.tokenizer_revision": "[ours] that of the checkpoint",
     "policy.tuned": "[ours] decides nothing beside an adapter",
     "policy.lora_*": "[paper], [code]",
     "policy.dtype": "[code]",

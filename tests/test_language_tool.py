@@ -1,4 +1,4 @@
-"""LanguageTool's one server: both generations of its package, failures, restarts, timeouts, and what is missing.
+"""LanguageTool's one server: both generations of its package, sharing, failures, timeouts, and what is missing.
 
 The package is stood in for by a module with the shape of either generation, and LanguageTool by a real server that
 speaks its protocol over HTTP.
@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
+import socket
+import subprocess
 import sys
 import threading
 import time
 import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -21,12 +25,13 @@ from alarm.scorers.base import Span
 from alarm.scorers.grammar import CHECKERS, GrammarScorer, LanguageToolChecker
 from alarm.scorers.language_tool import LanguageToolServer
 
+ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = '''
 """The parts of language_tool_python {release} that are called, over a server that runs already."""
 import json, urllib.error, urllib.parse, urllib.request
 from . import download_lt
 
-started, closed = [], []
+started, joined, closed = [], [], []
 
 
 class LanguageToolError(Exception):
@@ -41,11 +46,11 @@ class Match:
 class LanguageTool:
     _TIMEOUT = 300
 
-    def __init__(self, language):
+    def __init__(self, language, remote_server=None):
         if not download_lt.works:
             raise SystemExit("Could not parse Java version from nothing")
-        self.language, self.{url} = language, "{address}/v2/"
-        started.append(self)
+        self.language, self.{url} = language, (remote_server or "{address}/") + "v2/"
+        (joined if remote_server else started).append(self)
 
     def check(self, text):
         body = urllib.parse.urlencode({{"language": self.language, "text": text}}).encode()
@@ -137,6 +142,8 @@ def package(request, service, tmp_path, monkeypatch):
     (tmp_path / "java").chmod(0o755)
     monkeypatch.syspath_prepend(folder.parent)
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("LTP_PATH", str(tmp_path / "downloads"))
     for name in ("language_tool_python", "language_tool_python.download_lt"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     language_tool.shared_server.cache_clear()
@@ -206,7 +213,67 @@ def test_a_server_that_cannot_start_is_one_sentence(package):
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_what_is_needed_is_fetched_before_training(package, service):
+def test_the_processes_of_a_machine_share_the_first_ones_server(package, service):
+    first, second = LanguageToolServer(), LanguageToolServer()
+    assert first.find("an dog") == second.find("an dog") == ((0, 2),)
+    assert (len(package.started), len(package.joined)) == (1, 1)
+    second.close()
+    LanguageToolServer().find("text")
+    assert (len(package.started), len(package.joined)) == (1, 2), "leaving ends nothing"
+    first.close()
+    LanguageToolServer().find("text")
+    assert len(package.started) == 2, "the server ended with the process that started it"
+
+
+def test_another_process_joins_too(package, service):
+    LanguageToolServer().find("text")
+    code = (
+        "import language_tool_python as package; from alarm.scorers.language_tool import LanguageToolServer\n"
+        "print(LanguageToolServer().find('an dog'), len(package.started), len(package.joined))"
+    )
+    command = [sys.executable, "-c", code]
+    environment = {**os.environ, "PYTHONPATH": str(Path(package.__file__).parents[1])}
+    ended = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert ended.stdout == "((0, 2),) 0 1\n", ended.stderr
+
+
+def test_a_shared_server_that_fails_is_replaced_by_an_own_one(package, service):
+    first, second = LanguageToolServer(), LanguageToolServer()
+    first.find("text")
+    second.find("text")
+    service.broken = 1
+    assert second.find("an dog") == ((0, 2),)
+    assert (second.restarts, len(package.started)) == (1, 2)
+
+
+def test_a_shared_server_that_is_gone_is_not_waited_for(package, service):
+    server = LanguageToolServer()
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        address = f"http://127.0.0.1:{unused.getsockname()[1]}/"
+    server._shared.path.parent.mkdir(parents=True)
+    server._shared.write(address)
+    assert server.find("an dog") == ((0, 2),)
+    assert (server.restarts, len(package.started), len(package.joined)) == (0, 1, 0)
+    assert server._shared.read() == f"{service.address}/"
+
+
+def test_where_nothing_can_be_shared_every_process_has_its_own(package, service, tmp_path):
+    (tmp_path / "cache").write_text("no folder")
+    for _ in range(2):
+        assert LanguageToolServer().find("an dog") == ((0, 2),)
+    assert (len(package.started), len(package.joined)) == (2, 0)
+
+
+def test_without_a_network_only_what_is_there_will_do(package, tmp_path):
+    with pytest.raises(ValueError, match=r"LanguageTool is not here and HF_HUB_OFFLINE forbids to fetch it; .* harper"):
+        CHECKERS["languagetool"].require()
+    assert not package.download_lt.fetched
+    (tmp_path / "downloads" / "LanguageTool-6.8").mkdir(parents=True)
+    CHECKERS["languagetool"].require()
+
+
+def test_what_is_needed_is_fetched_before_training(package, service, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     CHECKERS["languagetool"].require()
     assert len(package.download_lt.fetched) == 1
     assert not package.started and not service.texts
@@ -216,6 +283,7 @@ def test_a_failed_download_is_one_sentence(package, monkeypatch):
     def fail(*_):
         raise OSError("no route to host\nTraceback ...")
 
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     holder = getattr(package.download_lt, "LocalLanguageTool", package.download_lt)
     monkeypatch.setattr(holder, "download" if hasattr(holder, "download") else "download_lt", fail)
     with pytest.raises(

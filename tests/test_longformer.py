@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -199,6 +201,9 @@ def test_another_architecture_and_a_missing_folder_are_named(tmp_path, folders):
     byte_tokenizer(pad="<pad>").save_pretrained(classifier(tmp_path / "fact_rm", "bert", outputs=3))
     with pytest.raises(ValueError, match="is a bert model, not a longformer"):
         LongformerFactuality(tmp_path / "fact_rm")
-    with pytest.raises(ValueError, match=r"has no folder rel_rm or relevance with the relevance model"):
+    with pytest.raises(ValueError, match="is a bert model, not a longformer"):
+        find_aspects(tmp_path)
+    shutil.rmtree(tmp_path / "fact_rm")
+    with pytest.raises(ValueError, match=r"has no folder fact_rm or factuality with the factuality model"):
         find_aspects(tmp_path)
     assert set(find_aspects(folders["root"])) == set(KINDS)

@@ -12,6 +12,7 @@ import baselines  # noqa: F401  registers the baselines
 from alarm.experiment.matrix import GRID_METHODS, GRID_RECIPES, RunSpec, run_matrix
 from alarm.methods import METHODS, Method
 from alarm.presets import TASK_NAMES
+from alarm.report.published import PAPER_METHODS
 from alarm.tasks.catalog import TASKS
 
 METHOD_NAMES = {
@@ -68,6 +69,21 @@ def test_a_recipe_goes_with_every_chosen_method_and_its_own_changes_no_name():
         run_matrix("tiny", recipes=["swaf"])
     with pytest.raises(ValueError, match="grid seeds must be 0 or more"):
         run_matrix("tiny", grid_seeds=-1)
+
+
+def test_scale_paper_runs_table_1_and_what_is_asked_for(known_methods):
+    specs = run_matrix("paper", tasks=["long_form_qa"], seeds=[42])
+    table = ["holistic_only", "aspect_only", "weighted_sum", "alarm", "alarm_as_released"]
+    assert specs == [RunSpec("long_form_qa", method, 42) for method in table]
+    assert set(PAPER_METHODS) == set(table) - {"alarm_as_released"}
+    known_methods.add("mine", Method("mine", "", lambda inputs: inputs.aspect))
+    assert len(run_matrix("paper", tasks=["wmt"], seeds=[1])) == 5, "known, but not this invocation's own"
+    own = run_matrix("paper", tasks=["wmt"], own_methods=["mine"], seeds=[1])
+    assert [spec.method for spec in own] == [*table, "mine"]
+    ablated = run_matrix("paper", tasks=["wmt"], methods=["alarm"], aspects=["length"], seeds=[1])
+    assert [str(spec) for spec in ablated] == ["wmt-alarm+length-seed1"]
+    grid = run_matrix("paper", tasks=["wmt"], seeds=[1], grid_seeds=1)
+    assert {"alarm@simcse", "log_sigmoid@meta"} <= {spec.method for spec in grid}
 
 
 def test_scale_small_runs_the_tasks_that_have_a_preset():

@@ -18,6 +18,7 @@ from alarm.tasks.qa_feedback import write_feedback
 @pytest.mark.parametrize("task", ["long_form_qa", "wmt"])
 def test_every_field_says_where_its_value_comes_from(task):
     origins = {name: source(task, name) for name, _ in flattened(preset("paper", task))}
+    assert origins["policy.tokenizer_revision"] == "[ours] that of the checkpoint"
     assert all(origin.startswith(("[paper]", "[code]", "[fgrlhf]", "[ours]")) for origin in origins.values())
     with pytest.raises(KeyError):
         source(task, "ppo_gamma")
@@ -61,7 +62,8 @@ def test_show_prints_configuration_downloads_memory_and_what_is_missing(capsys, 
     assert any(name.startswith("supervised fine-tuning  ") and "reference policy" in name for name in names)
     assert {"reward models and PPO, all", "supervised fine-tuning, all"} <= {name.split("  ")[0] for name in names}
     assert all(float(size.split()[0]) < 60 for _, _, size in memory_rows)
-    assert "google/mt5-base (policy) is neither on this machine nor can the hub be asked for it" in printed
+    assert "LanguageTool" in printed.split("Downloads")[1].split("Memory")[0]
+    assert "google/mt5-base (policy) is neither on this machine nor can it be asked for" in printed
 
 
 def test_check_fails_where_something_is_missing_and_names_it(capsys, monkeypatch, tmp_path):

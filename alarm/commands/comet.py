@@ -69,7 +69,7 @@ def _task(options: argparse.Namespace) -> Task:
     from alarm.experiment.session import Session
 
     common = {"scale": options.scale, "results": options.results, "data": options.data, "store": options.store}
-    return Session(tasks=(options.task,), **common).lab(options.task).task
+    return Session(trains=False, tasks=(options.task,), **common).lab(options.task).task
 
 
 def _prefix(examples) -> str:

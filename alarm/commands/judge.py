@@ -115,7 +115,7 @@ def _task(options: argparse.Namespace, task: str) -> Task:
     from alarm.experiment.session import Session
 
     common = {"scale": options.scale, "results": options.results, "data": options.data, "store": options.store}
-    return Session(tasks=(task,), **common).lab(task).task
+    return Session(trains=False, tasks=(task,), **common).lab(task).task
 
 
 def _progress(task: str) -> Callable[[int, int], None]:

@@ -100,6 +100,7 @@ def _session(options: argparse.Namespace) -> Session:
         device=options.device,
         data=options.data,
         store=options.store,
+        trains=False,
         **chosen(options),
     )
     if options.method:

@@ -78,8 +78,9 @@ def _together(options: argparse.Namespace) -> None:
     from alarm.ppo import engine
 
     device = engine.own_device(options.device)
-    session, spec = _session(options, device)
     main = os.environ["RANK"] == "0"
+    # What is missing is said by the process that prepares.
+    session, spec = _session(options, device, trains=False)
     if main:
         prepare_alone(PREPARE)
     session.store = LaunchedStore(session.store.root)
@@ -97,7 +98,7 @@ def _together(options: argparse.Namespace) -> None:
         raise ValueError(f"another process of this run has ended; {GO_ON}") from error
 
 
-def _session(options: argparse.Namespace, device: str) -> tuple[Session, RunSpec]:
+def _session(options: argparse.Namespace, device: str, *, trains: bool = True) -> tuple[Session, RunSpec]:
     """The checked options, and the one run they name."""
     from alarm.experiment.choices import chosen
     from alarm.experiment.session import Session
@@ -113,6 +114,7 @@ def _session(options: argparse.Namespace, device: str) -> tuple[Session, RunSpec
         device=device,
         data=options.data,
         store=options.store,
+        trains=trains,
         **chosen(options),
     )
     return session, session.specs[0]

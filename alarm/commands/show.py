@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 from pathlib import Path
 
 from alarm.commands.options import check_scale
@@ -17,32 +18,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task", action="append", default=[], help="task; may be repeated (default: all)")
     parser.add_argument("--data", type=Path, default=None, help="folder with real data")
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
+    parser.add_argument("--store", type=Path, default=None, help="trained artifacts (default: the user's cache folder)")
     add_choices(parser.add_argument)
     parser.add_argument("--check", action="store_true", help="only say what is missing; fail if anything is")
 
 
 def run(options: argparse.Namespace) -> None:
     from alarm.experiment.choices import chosen, with_choices
-    from alarm.experiment.requirements import missing
+    from alarm.experiment.requirements import missing, too_large
     from alarm.presets import TASK_NAMES, has_preset, preset
+    from alarm.store import default_root
 
     check_scale(options.scale)
+    store = options.store or default_root()
     tasks = options.task or [name for name in TASK_NAMES if has_preset(options.scale, name)]
     problems = []
     for task in tasks:
         settings = with_choices(preset(options.scale, task), chosen(options))
         if not options.check:
-            print(describe(settings, options.data))
-        lacking = list(missing(settings, data=options.data, device=options.device))
+            print(describe(settings, options.data, store))
+        lacking = list(missing(settings, data=options.data, device=options.device, store=store))
+        with suppress(ValueError):  # a model that is not to be had stands among the missing
+            lacking += [line for line in (too_large(settings, options.device),) if line]
         problems += lacking
         print(_section(f"Missing for {task}", [[line] for line in lacking] or [["nothing"]]))
     if options.check and problems:
         raise ValueError(f"{len(problems)} things are missing; a run would not work on this machine")
 
 
-def describe(settings, data: Path | None) -> str:
+def describe(settings, data: Path | None, store: Path) -> str:
     """Configuration, downloads and memory as text."""
-    from alarm.experiment import requirements
+    from alarm.experiment.downloads import downloads
     from alarm.paper_presets import flattened, source
 
     rows = []
@@ -51,11 +57,11 @@ def describe(settings, data: Path | None) -> str:
         rows.append([name, "–" if value is None or value == "" else value, origin])
     parts = [_section(f"{settings.task} at scale {settings.scale}", rows)]
     fetched = []
-    for download in requirements.downloads(settings, data):
-        found = requirements.look_up(download)
-        size = f"{found.gigabytes:.1f} GB" if found else "size unknown without the hub"
+    for download in downloads(settings, data=data, store=store):
+        found = download.look_up()
+        size = f"{found.gigabytes:.2f} GB" if found else "size unknown, nobody can be asked"
         revision = found.commit[:10] if found else download.revision or "newest"
-        fetched.append([download.purpose, download.repository, revision, "at hand" if download.at_hand else size])
+        fetched.append([download.purpose, download.name, revision, "at hand" if download.at_hand else size])
     parts.append(_section("Downloads", fetched or [["nothing"]]))
     parts.append(_section("Memory on one device, computed", _memory_rows(settings)))
     return "\n\n".join(parts) + "\n"
@@ -64,10 +70,13 @@ def describe(settings, data: Path | None) -> str:
 def _memory_rows(settings) -> list[list[object]]:
     from alarm.experiment import requirements
 
-    needs = requirements.memory(settings)
+    try:
+        needs = requirements.memory(settings)
+        first = requirements.initial_memory(settings)
+    except ValueError as problem:
+        return [[f"unknown: {problem}"]]
     if not needs:
         return [["small models, trained here"]]
-    first = requirements.initial_memory(settings)
     shown = {**({"supervised fine-tuning": first} if first else {}), **needs}
     rows = [
         [name, part, f"{size / requirements.GIB:.2f} GiB"]

@@ -27,8 +27,8 @@ def build_initial_policy(lab: Lab, directory: Path) -> None:
     if preset.policy.checkpoint is None:
         policy = _from_scratch(lab, directory / "policy", [*prompts, *references])
     else:
-        # All weights are tuned; PPO then adapts them by LoRA if the settings say so.
-        whole = replace(preset.policy, lora_rank=0, tuned="all", dtype="float32")
+        # All weights are tuned; PPO then adapts them by LoRA if the settings say so. The commit is that of the key.
+        whole = replace(preset.policy, revision=lab.policy_start.revision, lora_rank=0, tuned="all", dtype="float32")
         policy = Policy.load(preset.policy.checkpoint, whole, device=lab.device)
     losses = _fine_tune(lab, policy, prompts, references)
     policy.model.save_pretrained(directory / "policy")

@@ -108,8 +108,11 @@ class Lab(PolicyLab):
         def build(path: Path) -> None:
             write_json(path / "report.json", self.write_comparisons(path, self.comparison_samples, settings))
 
-        inputs = self.inputs("policy", "sft") | {"reward_models": asdict(settings), "samples": self._sample_inputs()}
-        return self.artifact("comparisons", REWARD_CODE, inputs, build)
+        return self.artifact("comparisons", REWARD_CODE, self.comparison_inputs(settings), build)
+
+    def comparison_inputs(self, settings: RewardModelSettings) -> dict[str, Any]:
+        """What the annotated comparisons depend on."""
+        return self.inputs("policy", "sft") | {"reward_models": asdict(settings), "samples": self._sample_inputs()}
 
     @cached_property
     def preferences(self) -> Pairs:
@@ -123,7 +126,8 @@ class Lab(PolicyLab):
         entry = RECIPES[recipe]
         if kind == "holistic" and self.preset.reward_models.holistic_model is not None:
             check_recipe(recipe, self.preset.reward_models.holistic_model)
-        inputs = self._reward_inputs() | {"kind": kind}
+        of_its_own = kind != "holistic" and self.aspect_start is not None
+        inputs = (self.aspect_inputs() if of_its_own else self._reward_inputs()) | {"kind": kind}
         if entry.iterative or recipe == "plain":
             entry, strength = RECIPES["plain"], None
         else:
@@ -156,6 +160,33 @@ class Lab(PolicyLab):
         from alarm.reward_modeling.recipe_training import train_recipe
 
         return self.artifact("reward_model", REWARD_CODE, inputs, build)
+
+    @cached_property
+    def aspect_start(self) -> str | None:
+        """Version of the checkpoint that aspect models start from; None where they start from the SFT policy or where
+        ready-made ones are used. Raises `ValueError` if it is not to be had."""
+        from alarm.scorers.checkpoints import find_checkpoint
+
+        checkpoint = self.preset.aspect_training.checkpoint
+        if checkpoint is None or self.preset.reward_models.aspect_models is not None:
+            return None
+        return find_checkpoint(checkpoint).version
+
+    def aspect_inputs(self) -> dict[str, Any]:
+        """What aspect models with a start of their own depend on: neither policy nor SFT, if people gave the feedback.
+
+        The other reward models and tools that the settings name have no part in it.
+        """
+        settings = asdict(self.preset.reward_models)
+        for name in ("holistic_model", "aspect_models", "grammar_checker"):
+            del settings[name]
+        return self.comparison_inputs(self.preset.reward_models) | {
+            "task": self.task_name,
+            "device": self.device.split(":")[0],
+            "reward_models": settings,
+            "aspect_training": asdict(self.preset.aspect_training),
+            "aspect_start": self.aspect_start,
+        }
 
     def _policy_start(self) -> dict[str, Any]:
         return {"checkpoint": self.policy_directory, "tokenizer": self.tokenizer}
@@ -328,7 +359,7 @@ class Lab(PolicyLab):
 
         Where every reward model is ready-made there are no comparisons; of those that are, what their scores depend on.
         """
-        facts: dict[str, Any] = {"sft": read_json(self.sft / "report.json")}
+        facts: dict[str, Any] = {"data_files": self.data_files(), "sft": read_json(self.sft / "report.json")}
         if self.trained:
             facts["comparisons"] = read_json(self.comparisons / "report.json")
             facts["reward_models"] = {kind: read_json(self.reward_model(kind) / "report.json") for kind in self.trained}
@@ -347,6 +378,8 @@ class Lab(PolicyLab):
         found = super().inputs(*concerns)
         if "reward_models" in concerns and self.ready_made:
             found["ready_made"] = self.ready_made
+        if "aspect_training" in concerns and self.aspect_start:
+            found["aspect_start"] = self.aspect_start
         return found
 
     @cached_property

@@ -15,6 +15,7 @@ from alarm.reward_modeling.comparisons import Comparison
 from alarm.scorers.base import Scorer
 from alarm.settings import RewardModelSettings
 from alarm.tasks.base import Task
+from alarm.tasks.long_form_qa import FILES as QA_FILES
 from alarm.tasks.long_form_qa import LongFormQA
 from alarm.tasks.qa_feedback import (
     FEEDBACK_FILES,
@@ -22,10 +23,11 @@ from alarm.tasks.qa_feedback import (
     Feedback,
     data_folder,
     find_feedback,
+    find_file,
     read_feedback,
     write_feedback,
 )
-from alarm.tasks.qa_feedback_files import COMMIT, fetch
+from alarm.tasks.qa_feedback_files import STORED, STORED_INPUTS, fetch, verify
 from alarm.tasks.qa_labels import completeness_preference, factuality_labels, preferred_pairs, relevance_labels
 from alarm.text.splitters import SPLITTERS, sentence_splitter
 
@@ -54,20 +56,33 @@ class LongFormQALab(Lab):
         """As for any task; QA-Feedback is fetched where the user names no folder."""
         if self.preset.data.corpus == "world" or self._data is not None:
             return super().data_directory()
-        self.progress.start(f"{self.task_name}: QA-Feedback's files")
-        return self.artifact("qa_feedback", ("tasks/qa_feedback_files.py",), {"commit": COMMIT}, fetch)
+
+        def build(path: Path) -> None:
+            with self.progress.nested():
+                self.progress.start(f"{self.task_name}: QA-Feedback's files")
+                fetch(path)
+
+        return self.store.get(STORED, STORED_INPUTS, build)
 
     def read_task(self, directory: Path) -> Task:
         """The generated world; or QA-Feedback in `directory` or in its folder `qa_feedback`."""
         if self.preset.data.corpus == "world":
             return LongFormQA(directory)
+        verify(data_folder(directory))
         return LongFormQA(data_folder(directory), gold="chrf")
+
+    def data_files(self) -> dict[str, str]:
+        if self.preset.data.corpus == "world":
+            return {}
+        folder = data_folder(self.data_directory())
+        found = [find_file(folder, name) for name in (*QA_FILES.values(), *FEEDBACK_FILES)]
+        return {path.name: sha256_of(path) for path in found if path is not None}
 
     def noisy_comparisons(self, settings: RewardModelSettings) -> Path:
         """As for any task; QA-Feedback's own human feedback is taken as it is."""
         if self.preset.data.corpus == "world":
             return super().noisy_comparisons(settings)
-        found = {name: find_feedback(data_folder(self.data_directory()), name) for name in FEEDBACK_FILES}
+        found = self._feedback_files()
 
         def build(path: Path) -> None:
             records = {name: read_feedback(file) for name, file in found.items()}
@@ -78,8 +93,17 @@ class LongFormQALab(Lab):
             unknown = {"wrong_label_share": None, "error_rate": None, "temperature": None}
             write_json(path / "report.json", {"prompts": count, **pairs, **unknown})
 
-        inputs = {"feedback": {name: sha256_of(file) for name, file in found.items()}}
-        return self.artifact("comparisons", REWARD_CODE, inputs, build)
+        return self.artifact("comparisons", REWARD_CODE, self.comparison_inputs(settings), build)
+
+    def comparison_inputs(self, settings: RewardModelSettings) -> dict[str, Any]:
+        """As for any task; of human feedback its files."""
+        if self.preset.data.corpus == "world":
+            return super().comparison_inputs(settings)
+        return {"feedback": {name: sha256_of(file) for name, file in self._feedback_files().items()}}
+
+    def aspect_inputs(self) -> dict[str, Any]:
+        """As for any task, and the splitter's release."""
+        return super().aspect_inputs() | {"sentence_splitter": self._splitter_version()}
 
     def write_comparisons(
         self, directory: Path, samples: Sequence[Sample], settings: RewardModelSettings
@@ -166,8 +190,14 @@ class LongFormQALab(Lab):
         """As for any lab; another release of the sentence splitter may find other units."""
         found = super().inputs(*concerns)
         if "reward_models" in concerns:
-            found["sentence_splitter"] = SPLITTERS[self.preset.reward_models.sentence_splitter].version()
+            found["sentence_splitter"] = self._splitter_version()
         return found
+
+    def _splitter_version(self) -> str:
+        return SPLITTERS[self.preset.reward_models.sentence_splitter].version()
+
+    def _feedback_files(self) -> dict[str, Path]:
+        return {name: find_feedback(data_folder(self.data_directory()), name) for name in FEEDBACK_FILES}
 
     @cached_property
     def ready_made(self) -> dict[str, str]:

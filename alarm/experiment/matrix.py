@@ -13,6 +13,8 @@ from alarm.scorers.external import check_recipe
 
 ABLATED_METHOD = "alarm"
 """The method whose choice of aspect is varied (Table 5)."""
+PAPER_SCALE_METHODS = ("holistic_only", "aspect_only", "weighted_sum", "alarm", "alarm_as_released")
+"""What scale `paper` runs by default: the rows of the paper's Tables 1 and 3, and ALaRM as released beside it."""
 GRID_METHODS = ("holistic_only", "weighted_sum", "alarm", "log_sigmoid", "log_sigmoid_sum")
 """Compositions that read a holistic reward model, and so meet every recipe in the grid."""
 GRID_RECIPES = ("soft_label_margin", "simcse", "meta")
@@ -42,6 +44,7 @@ def run_matrix(
     *,
     tasks: Iterable[str] = (),
     methods: Iterable[str] = (),
+    own_methods: Iterable[str] = (),
     aspects: Iterable[str] = (),
     recipes: Iterable[str] = (),
     seeds: Iterable[int] = REPORTED_SEEDS,
@@ -50,8 +53,9 @@ def run_matrix(
     """All runs of a scale, or those of the given tasks, methods, aspects, recipes and seeds.
 
     Without `methods`, every registered method runs with the selected aspect, and ALaRM also with each of the task's
-    aspects in turn (Table 5); where neither is restricted, `GRID_METHODS` also meet all of `GRID_RECIPES`, with the
-    first `grid_seeds` seeds. With `aspects` or `recipes`, the chosen methods run with just these; with `recipes` and
+    aspects in turn (Table 5); at scale `paper`, where a run takes hours, just `PAPER_SCALE_METHODS` and `own_methods`,
+    a user's own. Where nothing is restricted, `GRID_METHODS` also meet all of `GRID_RECIPES`, with the first
+    `grid_seeds` seeds. With `aspects` or `recipes`, the chosen methods run with just these; with `recipes` and
     without `methods`, all whose own recipe is plain.
 
     A name or seed that is given twice runs once.
@@ -78,7 +82,8 @@ def run_matrix(
         method_named(name)
     for name in recipes:
         RECIPES[name]
-    everything = [name for name, method in METHODS.items() if not recipes or method.recipe == "plain"]
+    usual = [*PAPER_SCALE_METHODS, *own_methods] if scale == "paper" else METHODS
+    everything = [name for name in usual if not recipes or method_named(name).recipe == "plain"]
     chosen_methods = [with_recipe(name, recipe) for name in methods or everything for recipe in recipes or [None]]
     known = list(dict.fromkeys(aspect for task in tasks for aspect in TASKS[task].aspects))
     for aspect in aspects:
@@ -90,7 +95,7 @@ def run_matrix(
         chosen = [aspect for aspect in aspects if aspect in of_task]
         for method in dict.fromkeys(chosen_methods):
             given: list[str | None] = [*chosen] if aspects else [None]
-            if not (aspects or methods or recipes) and method == ABLATED_METHOD:
+            if not (aspects or methods or recipes or scale == "paper") and method == ABLATED_METHOD:
                 given += of_task
             specs += [RunSpec(task, method, seed, aspect) for aspect in given for seed in seeds]
         if not (aspects or methods or recipes):

@@ -19,6 +19,8 @@ from alarm.tasks.base import Example, Task
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+    from alarm.scorers.checkpoints import Checkpoint
+
 
 class PolicyLab(ABC):
     """Data, SFT policy and its samples. Each is a folder in the store, built on demand and once, keyed by the settings,
@@ -51,6 +53,10 @@ class PolicyLab(ABC):
     def read_task(self, directory: Path) -> Task:
         """The task over `directory`, generated or real."""
 
+    def data_files(self) -> dict[str, str]:
+        """sha256 by name of the real files that the task reads, for records; none of a generated world."""
+        return {}
+
     def corpus_metrics(self, examples: Sequence[Example], responses: Sequence[str]) -> dict[str, Any]:
         """Metrics of a whole set of responses (BLEU, chrF), each with its signature."""
         return {}
@@ -65,6 +71,31 @@ class PolicyLab(ABC):
             return self._data
         inputs = {"task": self.task_name, "scale": self.preset.scale}
         return self.artifact("world", POLICY_CODE, inputs, self.write_world)
+
+    @cached_property
+    def policy_start(self) -> Checkpoint | None:
+        """The checkpoint that the SFT policy starts from, at one commit of the hub; None where it has none.
+
+        Raises:
+            ValueError: it is not to be had.
+        """
+        from alarm.scorers.checkpoints import find_checkpoint
+
+        settings = self.preset.policy
+        return None if settings.checkpoint is None else find_checkpoint(settings.checkpoint, settings.revision)
+
+    @cached_property
+    def _policy_versions(self) -> dict[str, str]:
+        """What tells the weights and the tokenizer of `policy_start` from others of the same name."""
+        from alarm.scorers.checkpoints import hub_commit
+
+        start, tokenizer_revision = self.policy_start, self.preset.policy.tokenizer_revision
+        if start is None:
+            return {}
+        found = {"policy_start": start.version}
+        if tokenizer_revision is not None and start.revision is not None:
+            found["policy_tokenizer"] = hub_commit(start.name, tokenizer_revision)
+        return found
 
     @cached_property
     def sft(self) -> Path:
@@ -159,11 +190,11 @@ class PolicyLab(ABC):
         return self.preset.evaluation.batch_size
 
     def inputs(self, *concerns: str) -> dict[str, Any]:
-        """The settings of the named concerns, with the data and the device they meet."""
+        """The settings of the named concerns, with the data, the device and the checkpoints they meet."""
         settings = self.preset.to_dict()
-        return {"task": self.task_name, "data": self.task.fingerprint, "device": self.device.split(":")[0]} | {
-            concern: settings[concern] for concern in concerns
-        }
+        found = {"task": self.task_name, "data": self.task.fingerprint, "device": self.device.split(":")[0]}
+        found |= {concern: settings[concern] for concern in concerns}
+        return found | (self._policy_versions if "policy" in concerns else {})
 
     def artifact(
         self, kind: str, code: tuple[str, ...], inputs: Mapping[str, Any], build: Callable[[Path], None]

@@ -1,93 +1,24 @@
-"""What an experiment needs before it can start: downloads, memory, tools; and what of it is missing on this machine."""
+"""What an experiment needs before it can start: models, data, tools, memory; and what is missing on this machine."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Callable, Iterator
+from functools import cache, partial
 from pathlib import Path
 
 from alarm.architectures import configuration
+from alarm.experiment.downloads import LanguageTool, aspect_start, downloads
 from alarm.memory import OVERHEAD, Memory, policy_memory, scorer_memory, sft_memory, unit_training_memory
 from alarm.scorers import external, longformer, reader
-from alarm.scorers.external import repository, token_limit
+from alarm.scorers.checkpoints import find_checkpoint, is_path
+from alarm.scorers.external import check_holistic, repository, token_limit
 from alarm.scorers.grammar import CHECKERS
 from alarm.settings import Preset
-from alarm.tasks import europarl
 from alarm.tasks.long_form_qa import FILES as QA_FILES
 from alarm.tasks.qa_feedback import FEEDBACK_FILES, data_folder, find_file
 from alarm.text.splitters import SPLITTERS
 
 GIB = 2**30
-
-
-@dataclass(frozen=True)
-class Download:
-    """A repository on the hub that the experiment reads."""
-
-    purpose: str
-    repository: str
-    revision: str | None
-    kind: str
-    """`model` or `dataset`."""
-    probe: str
-    """A file it must have; in the local cache, it tells that the repository is at hand."""
-
-    @property
-    def at_hand(self) -> bool:
-        from huggingface_hub import try_to_load_from_cache
-
-        cached = try_to_load_from_cache(self.repository, self.probe, revision=self.revision, repo_type=self.kind)
-        return isinstance(cached, str)
-
-
-@dataclass(frozen=True)
-class Found:
-    """What the hub says of a repository."""
-
-    commit: str
-    gigabytes: float
-
-
-def downloads(preset: Preset, data: Path | None) -> list[Download]:
-    """Models and data sets that are read from the hub; what is a folder on this machine is none."""
-    models = {"policy": (preset.policy.checkpoint, preset.policy.revision)}
-    if preset.reward_models.holistic_model:
-        scheme = preset.reward_models.holistic_model.partition(":")[0]
-        models[f"holistic reward ({scheme})"] = repository(preset.reward_models.holistic_model)
-    if preset.task == "long_form_qa" and not preset.reward_models.aspect_models:
-        models["start of the aspect models"] = (preset.aspect_training.checkpoint, None)
-    found = [
-        Download(purpose, name, revision, "model", "hparams.yaml" if "(comet)" in purpose else "config.json")
-        for purpose, (name, revision) in models.items()
-        if name and not Path(name).exists()
-    ]
-    language = preset.data.source_language
-    if preset.data.corpus == "europarl" and not europarl.local_files(data, language):
-        probe = f"{europarl.configuration(language)}/train-00000-of-00001.parquet"
-        found.append(Download("Europarl", europarl.REPOSITORY, europarl.REVISION, "dataset", probe))
-    return found
-
-
-@cache
-def look_up(download: Download) -> Found | None:
-    """Ask the hub for commit and size; None where it cannot be asked."""
-    from huggingface_hub import HfApi
-    from huggingface_hub.constants import HF_HUB_OFFLINE
-
-    if HF_HUB_OFFLINE:
-        return None
-    try:
-        info = HfApi().repo_info(
-            download.repository,
-            repo_type=download.kind,
-            revision=download.revision,
-            files_metadata=True,
-            timeout=20,
-        )
-    except Exception:  # whatever the reason, the answer is that the hub cannot be asked
-        return None
-    return Found(info.sha, sum(file.size or 0 for file in info.siblings) / 1e9)
 
 
 @cache
@@ -178,54 +109,61 @@ def device_memory(device: str) -> int:
     return psutil.virtual_memory().total
 
 
-def missing(preset: Preset, *, data: Path | None, device: str) -> Iterator[str]:
-    """A sentence for everything that a run could not do without and that is not here."""
+def too_large(preset: Preset, device: str) -> str:
+    """A sentence if the computed memory exceeds the device's, else nothing.
+
+    Raises:
+        ValueError: as `memory`.
+    """
+    first = initial_memory(preset)
+    needed = max(total_memory(memory(preset)), first.total if first else 0)
+    there = device_memory(device)
+    if needed <= there:
+        return ""
+    return (
+        f"the models need about {needed / GIB:.1f} GiB and {device} has {there / GIB:.1f} GiB: use a larger "
+        "device, smaller batches or smaller models"
+    )
+
+
+def missing(preset: Preset, *, data: Path | None, device: str, store: Path) -> Iterator[str]:
+    """A sentence for everything that a run could not do without and that is not here, nor to be fetched."""
     import torch
 
     if device.startswith("cuda") and not torch.cuda.is_available():
         yield "torch sees no CUDA device: install a CUDA build of torch on a machine with a GPU, or name --device cpu"
     yield from _missing_data(preset, data)
-    for download in downloads(preset, data):
-        if not download.at_hand and look_up(download) is None:
+    for download in downloads(preset, data=data, store=store):
+        if not download.at_hand and not isinstance(download, LanguageTool) and download.look_up() is None:
             yield (
-                f"{download.repository} ({download.purpose}) is neither on this machine nor can the hub be asked for "
-                "it: allow access to the hub, fetch it there first, or name a folder with it"
+                f"{download.name} ({download.purpose}) is neither on this machine nor can it be asked for: allow "
+                f"access to the network, fetch it there first, or {download.otherwise}"
             )
-    tool = (
-        CHECKERS[preset.reward_models.grammar_checker]
-        if preset.task == "wmt"
-        else SPLITTERS[preset.reward_models.sentence_splitter]
-    )
-    try:
-        tool.require()
-    except ValueError as error:
-        yield str(error)
-    try:
-        first = initial_memory(preset)
-        needed = max(total_memory(memory(preset)), first.total if first else 0)
-    except ValueError as error:
-        yield str(error)
-        return
-    if not device.startswith("cuda") or torch.cuda.is_available():
-        there = device_memory(device)
-        if needed > there:
-            yield (
-                f"the models need about {needed / GIB:.1f} GiB and {device} has {there / GIB:.1f} GiB: use a larger "
-                "device, smaller batches or smaller models"
-            )
+    for check in _checks(preset):
+        try:
+            check()
+        except ValueError as error:
+            yield str(error)
+
+
+def _checks(preset: Preset) -> Iterator[Callable[[], object]]:
+    """Calls that raise `ValueError`, with what to do, where a tool or a model in a folder cannot be used."""
+    reward = preset.reward_models
+    if preset.task == "wmt":
+        yield CHECKERS[reward.grammar_checker].require
+    else:
+        yield SPLITTERS[reward.sentence_splitter].require
+    for checkpoint in (preset.policy.checkpoint, aspect_start(preset)):
+        if checkpoint and is_path(checkpoint):
+            yield partial(find_checkpoint, checkpoint)
+    if reward.holistic_model and is_path(repository(reward.holistic_model)[0]):
+        yield partial(check_holistic, reward.holistic_model, [preset.task])
+    if preset.task == "long_form_qa" and reward.aspect_models:
+        yield from (partial(longformer.find_aspect, reward.aspect_models, kind) for kind in longformer.FOLDERS)
 
 
 def _missing_data(preset: Preset, data: Path | None) -> Iterator[str]:
-    from huggingface_hub.constants import HF_HUB_OFFLINE
-
-    if preset.data.corpus == "qa_feedback":
-        if data is None:
-            if HF_HUB_OFFLINE:
-                yield (
-                    "QA-Feedback's files are fetched from their repository, and HF_HUB_OFFLINE says there is no "
-                    "network: name a folder with them by --data"
-                )
-            return
+    if preset.data.corpus == "qa_feedback" and data is not None:
         folder = data_folder(data)
         names = [*QA_FILES.values(), *([] if preset.reward_models.aspect_models else FEEDBACK_FILES)]
         absent = [f"{name}.json" for name in names if find_file(folder, name) is None]

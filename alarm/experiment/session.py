@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +33,8 @@ SWEPT_SOURCE = ("tiny", "wmt")
 class Session:
     """What one invocation works on. Creating it checks every option; nothing is trained or read before that.
 
-    `choices` are those of `alarm.experiment.choices`, by name.
+    `choices` are those of `alarm.experiment.choices`, by name. Who only reads what others have trained says so by
+    `trains`, and is not asked for the models, data and tools that training needs.
 
     Raises:
         ValueError: an option names something unknown, missing or unusable; the message says what to do.
@@ -57,12 +59,12 @@ class Session:
         fresh: bool = False,
         judge: JudgeRequest | None = None,
         token: str | None = None,
+        trains: bool = True,
         **choices: str,
     ) -> None:
         import baselines  # noqa: F401  registers the baselines
 
-        for path in method_files:
-            load_method_file(path)
+        own_methods = [name for path in method_files for name in load_method_file(path)]
         self.scale = scale
         self.results = check_results(results)
         self.device = check_device(device)
@@ -70,7 +72,14 @@ class Session:
             grid_seeds = GRID_SEEDS.get(scale, 0)
         self._choices = choices
         specs = run_matrix(
-            scale, tasks=tasks, methods=methods, aspects=aspects, recipes=recipes, seeds=seeds, grid_seeds=grid_seeds
+            scale,
+            tasks=tasks,
+            methods=methods,
+            own_methods=own_methods,
+            aspects=aspects,
+            recipes=recipes,
+            seeds=seeds,
+            grid_seeds=grid_seeds,
         )
         restricted = bool(methods or aspects or recipes)
         studies_only = bool(sources) and not (tasks or restricted)
@@ -79,7 +88,10 @@ class Session:
         """Tasks whose shared artifacts are published and whose runs are made."""
         self.seeds = tuple(dict.fromkeys(seeds))
         self.data = check_data(scale, data)
-        ready_made = self._check_models()
+        if trains and token is None:  # a worker's token comes from a process that has checked
+            needed = dict.fromkeys([*self.tasks, *(source for source in sources if source in of_specs)])
+            check_requirements([self._preset(task) for task in needed], data=self.data, device=device, store=store)
+        ready_made = self._check_models(used=trains)
         self.specs = without_recipes([] if studies_only else specs, ready_made, named=bool(methods or recipes))
         self.sources = self._check_sources(sources, [] if restricted else of_specs, ready_made)
         self.pools = [] if restricted else self.tasks
@@ -170,11 +182,14 @@ class Session:
             )
         return self._studies[source]
 
-    def _check_models(self) -> dict[str, str]:
-        """Check that the tasks' models and tools are to be had; returns their ready-made holistic models."""
+    def _check_models(self, *, used: bool) -> dict[str, str]:
+        """The tasks' ready-made holistic models; where models and tools are used they are checked."""
         from alarm.scorers.longformer import find_aspects
 
         settings = {task: self._preset(task).reward_models for task in self.tasks}
+        ready_made = {task: models.holistic_model for task, models in settings.items() if models.holistic_model}
+        if not used:
+            return ready_made
         checker = settings["wmt"].grammar_checker if "wmt" in settings else self._choices.get("grammar_checker")
         if checker is not None:
             check_grammar_checker(checker)
@@ -182,7 +197,6 @@ class Session:
             SPLITTERS[settings["long_form_qa"].sentence_splitter].require()
             if settings["long_form_qa"].aspect_models is not None:
                 find_aspects(settings["long_form_qa"].aspect_models)
-        ready_made = {task: models.holistic_model for task, models in settings.items() if models.holistic_model}
         for spec in dict.fromkeys(ready_made.values()):
             check_holistic(spec, [task for task, other in ready_made.items() if other == spec])
         return ready_made
@@ -222,6 +236,27 @@ class Session:
         from alarm.report.render import render_report
 
         return render_report(self.results, self.scale) if (self.results / self.scale / "records").is_dir() else []
+
+
+def check_requirements(presets: list[Preset], *, data: Path | None, device: str, store: Path | None) -> None:
+    """Warn if memory looks too small, and raise `ValueError` with a sentence for everything that a run here would miss.
+
+    Only experiments with checkpoints are asked about: what is built from scratch needs nothing.
+    """
+    asked = [each for each in presets if each.scale == "paper" or each.policy.checkpoint]
+    if not asked:
+        return
+    from alarm.experiment.requirements import missing, too_large
+    from alarm.store import default_root
+
+    store = (store or default_root()).expanduser().absolute()
+    lacking = [line for each in asked for line in missing(each, data=data, device=device, store=store)]
+    if lacking:
+        lines = "\n".join(f"- {line}" for line in dict.fromkeys(lacking))
+        raise ValueError(f"a run cannot work on this machine, and nothing has been started:\n{lines}")
+    for problem in filter(None, (too_large(each, device) for each in asked)):
+        # An estimate, for one device: sharded models need less of each.
+        warnings.warn(problem, stacklevel=3)
 
 
 def check_device(device: str) -> str:

@@ -21,7 +21,7 @@ from alarm.scorers.base import Scorer
 from alarm.settings import RewardModelSettings
 from alarm.tasks.base import Example, Task
 from alarm.tasks.europarl import STEMS as EUROPARL_STEMS
-from alarm.tasks.parallel_text import MULTI30K_LINES
+from alarm.tasks.parallel_text import MULTI30K_LINES, find_text
 from alarm.tasks.wmt import WMT
 
 WORLD_SEED = 21
@@ -74,6 +74,20 @@ class WMTLab(Lab):
             return WMT(directory, stems=EUROPARL_STEMS, **common)
         nested = directory / "multi30k"
         return WMT(nested if nested.is_dir() else directory, lines=MULTI30K_LINES, **common)
+
+    def data_files(self) -> dict[str, str]:
+        """Europarl's Parquet files, or where these are fetched its commit; else the line files."""
+        from alarm.tasks import europarl
+
+        settings = self.preset.data
+        if settings.corpus == "world":
+            return {}
+        if settings.corpus == "europarl":
+            files = europarl.local_files(self._data, settings.source_language)
+            return {path.name: sha256_of(path) for path in files} or {europarl.REPOSITORY: europarl.REVISION}
+        names = [f"{stem}.{language}" for stem in MULTI30K_LINES for language in self.task.languages]
+        found = [find_text(self.task.directory, name) for name in names]
+        return {path.name: sha256_of(path) for path in found if path is not None}
 
     def write_comparisons(
         self, directory: Path, samples: Sequence[Sample], settings: RewardModelSettings

@@ -102,8 +102,10 @@ class Checkpoint:
         return network.eval()
 
 
-def find_checkpoint(asked: str) -> Checkpoint:
+def find_checkpoint(asked: str, revision: str | None = None) -> Checkpoint:
     """Find a folder, or a model of the hub as NAME or NAME@REVISION; of the hub only the configuration is fetched.
+
+    `revision` is the other way to ask for one; a folder has none.
 
     Raises:
         ValueError: there is no such folder or model, its files are not complete, or it is not in the hub's cache while
@@ -113,10 +115,15 @@ def find_checkpoint(asked: str) -> Checkpoint:
     if folder.is_dir():
         weight_files(folder)
         return Checkpoint(str(folder.resolve()), None)
-    if asked.startswith((".", "/", "~")) or asked.count("/") > 1:
+    if is_path(asked):
         raise ValueError(f"there is no folder {asked}; name one that holds {CONFIG} and the model's weights")
-    name, _, revision = asked.partition("@")
-    return Checkpoint(name, hub_commit(name, revision or None))
+    name, _, named = asked.partition("@")
+    return Checkpoint(name, hub_commit(name, named or revision))
+
+
+def is_path(asked: str) -> bool:
+    """Whether a checkpoint is named as a folder or file, there or not, rather than by its name on the hub."""
+    return asked.startswith((".", "/", "~")) or asked.count("/") > 1 or Path(asked).exists()
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -51,7 +51,7 @@ class HarperChecker(GrammarChecker):
 
 
 class LanguageToolChecker(GrammarChecker):
-    """LanguageTool's default English rules, the paper's checker; all checkers of a process share one local server."""
+    """LanguageTool's default English rules, the paper's checker, from one local server per machine."""
 
     @classmethod
     def require(cls) -> None:

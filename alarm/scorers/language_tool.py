@@ -1,12 +1,14 @@
-"""One local LanguageTool server for this process: started when first asked, restarted when it fails, asked once a text.
+"""One local LanguageTool server for all processes of this machine: started when first asked, replaced when it fails.
 
-Through `language_tool_python`, releases 2 and 3, which download LanguageTool and start it with Java.
+Through `language_tool_python`, releases 2 and 3, which download LanguageTool and start it with Java. The process that
+asks first starts the server and ends it; the others join it, and when it is gone the first to notice starts the next.
 """
 
 from __future__ import annotations
 
 import atexit
 import json
+import os
 import re
 import shutil
 import socket
@@ -16,8 +18,10 @@ from contextlib import suppress
 from functools import cache, cached_property, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
+from alarm.scorers.shared_address import SharedAddress
 from alarm.scorers.text_scorer import CACHED_TEXTS
 
 LANGUAGE = "en-US"
@@ -31,13 +35,17 @@ BEYOND_BMP = re.compile(r"[\U00010000-\U0010ffff]")
 
 
 class LanguageToolServer:
-    """A local server with LanguageTool's default English rules."""
+    """A local server with LanguageTool's default English rules, this process's own or one that another has started."""
 
     def __init__(self, *, timeout: float = TIMEOUT) -> None:
         self.timeout = timeout
         self.restarts = 0
-        """How often the server was started anew after it had failed."""
+        """How often a server that had failed was replaced."""
         self._tool: Any = None
+        self._own = False
+        self._failed: set[str] = set()
+        """Addresses of others' servers that are not joined again."""
+        self._shared = SharedAddress(f"languagetool-{_package_version()}")
         self._remembered = lru_cache(maxsize=CACHED_TEXTS)(self._find)
 
     def find(self, text: str) -> tuple[tuple[int, int], ...]:
@@ -51,14 +59,17 @@ class LanguageToolServer:
     @cached_property
     def version(self) -> str:
         """LanguageTool's version as the server tells it, with the package's; starts the server."""
-        answer = self._ask(self._server_version)
+        answer = self._ask(lambda tool: self._version_at(_address(tool)))
         return f"LanguageTool {answer} ({PACKAGE} {_package_version()}, {LANGUAGE})"
 
     def close(self) -> None:
-        """Stop the server; the next text starts another."""
+        """Stop the server if it is this process's own; the next text starts or joins another."""
         tool, self._tool = self._tool, None
-        if tool is not None:
-            tool.close()
+        if tool is None:
+            return
+        if self._own:
+            self._shared.remove(_address(tool))
+        tool.close()
 
     def _find(self, text: str) -> tuple[tuple[int, int], ...]:
         # LanguageTool counts such characters twice, and releases of the package differ in whether they correct it.
@@ -81,41 +92,73 @@ class LanguageToolServer:
 
     def _started(self) -> Any:
         if self._tool is None:
-            import language_tool_python
-
-            self._tool = language_tool_python.LanguageTool(LANGUAGE)
-            self._tool._TIMEOUT = self.timeout  # both releases read it at every request, and offer nothing else
+            with self._shared.held():
+                joined = self._joined()
+                self._own = joined is None
+                self._tool = joined or self._open()
+                if self._own:
+                    self._shared.write(_address(self._tool))
         return self._tool
+
+    def _joined(self) -> Any:
+        """The server of another process, if there is one and it answers."""
+        address = self._shared.read()
+        if address is None or address in self._failed:
+            return None
+        try:
+            self._version_at(address)
+        except (OSError, ValueError, KeyError):
+            return None
+        return self._open(remote_server=address)
+
+    def _open(self, **options: str) -> Any:
+        import language_tool_python
+
+        tool = language_tool_python.LanguageTool(LANGUAGE, **options)
+        tool._TIMEOUT = self.timeout  # both releases read it at every request, and offer nothing else
+        return tool
 
     def _discard(self) -> None:
         """Forget a server that failed, and stop it if that can be done."""
-        tool, self._tool = self._tool, None
-        if tool is not None:
-            with suppress(Exception):  # it has failed already
-                tool.close()
+        if self._tool is not None and not self._own:
+            self._failed.add(_address(self._tool))
+        with suppress(Exception):  # it has failed already
+            self.close()
 
-    def _server_version(self, tool: Any) -> str:
-        address = getattr(tool, "url", None) or tool._url
-        with urllib.request.urlopen(f"{address}check?language={LANGUAGE}&text=a", timeout=self.timeout) as answer:
+    def _version_at(self, address: str) -> str:
+        with urllib.request.urlopen(f"{address}v2/check?language={LANGUAGE}&text=a", timeout=self.timeout) as answer:
             return json.load(answer)["software"]["version"]
 
 
 @cache
 def shared_server() -> LanguageToolServer:
-    """The one server of this process, stopped when the process ends."""
+    """The one server that this process asks; if it started it, it stops it when it ends."""
     server = LanguageToolServer()
     atexit.register(server.close)
     return server
 
 
+def downloaded() -> bool:
+    """Whether some release of LanguageTool lies where the package looks for it; the package need not be installed."""
+    folder = Path(os.environ.get("LTP_PATH", Path.home() / ".cache" / PACKAGE))
+    return "LTP_JAR_DIR_PATH" in os.environ or any(folder.glob("LanguageTool-*"))
+
+
 def require() -> None:
-    """Raise `ValueError` if LanguageTool cannot work here; downloads it if that has not been done yet."""
+    """Raise `ValueError` if LanguageTool cannot work here; downloads it if that has not been done yet.
+
+    `HF_HUB_OFFLINE` says that there is no network, and nothing is downloaded.
+    """
     missing = [] if shutil.which("java") else ["Java 17"]
     missing += [] if find_spec(PACKAGE) else [f"`pip install {PACKAGE}`"]
     if missing:
         raise ValueError(
             f"the grammar checker 'languagetool' needs {' and '.join(missing)}; install it or use 'harper'"
         )
+    from huggingface_hub.constants import HF_HUB_OFFLINE
+
+    if HF_HUB_OFFLINE and not downloaded():
+        raise ValueError(f"LanguageTool is not here and HF_HUB_OFFLINE forbids to fetch it; {REMEDY}")
     try:
         _download()
     except (Exception, SystemExit) as problem:  # the package raises both, of many classes
@@ -137,6 +180,11 @@ def _download() -> None:
             download_lt.download_lt()
     finally:
         socket.setdefaulttimeout(before)
+
+
+def _address(tool: Any) -> str:
+    """Of the server behind either release's object, as `remote_server` takes it."""
+    return (getattr(tool, "url", None) or tool._url).removesuffix("v2/")
 
 
 def _length(match: Any) -> int:

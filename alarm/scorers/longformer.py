@@ -81,27 +81,35 @@ class LongformerCompleteness(LongformerScorer, CompletenessScorer):
 SCORERS: tuple[type[LongformerScorer], ...] = (LongformerFactuality, LongformerRelevance, LongformerCompleteness)
 
 
-def find_aspects(folder: str | Path) -> dict[str, Checkpoint]:
-    """The checkpoints of all three aspects in a folder, each in a folder of its own (see `FOLDERS`), by kind.
+def find_aspect(folder: str | Path, kind: str) -> Checkpoint:
+    """The checkpoint of one aspect in a folder with all of them, each in a folder of its own (see `FOLDERS`).
 
     Raises:
-        ValueError: one is missing or not complete.
+        ValueError: it is missing, not complete, or no Longformer with this aspect's labels.
     """
-    found = {}
-    for scorer in SCORERS:
-        places = [Path(folder).expanduser() / name for name in (FOLDERS[scorer.name], scorer.name)]
-        place = next((place for place in places if place.is_dir()), None)
-        if place is None:
-            raise ValueError(
-                f"{folder} has no folder {FOLDERS[scorer.name]} or {scorer.name} with the {scorer.name} model of "
-                "Fine-Grained RLHF; copy it there"
-            )
-        found[scorer.name] = find_checkpoint(str(place))
+    places = [Path(folder).expanduser() / name for name in (FOLDERS[kind], kind)]
+    place = next((place for place in places if place.is_dir()), None)
+    if place is None:
+        raise ValueError(
+            f"{folder} has no folder {FOLDERS[kind]} or {kind} with the {kind} model of Fine-Grained RLHF; copy it "
+            "there"
+        )
+    found = find_checkpoint(str(place))
+    try:
+        config = found.config()
+    except OSError as problem:
+        raise ValueError(f"{place} has a config.json that cannot be read; copy it there again") from problem
+    check_labels(found, config, kind)
     return found
 
 
+def find_aspects(folder: str | Path) -> dict[str, Checkpoint]:
+    """The checkpoints of all three aspects in a folder by kind; raises as `find_aspect`."""
+    return {scorer.name: find_aspect(folder, scorer.name) for scorer in SCORERS}
+
+
 def load_aspects(folder: str | Path, *, device: str = "cpu", splitter: str = "rules") -> dict[str, LongformerScorer]:
-    """The three aspects of long-form question answering over ready-made models; raises as `find_aspects`."""
+    """The three aspects of long-form question answering over ready-made models; raises as `find_aspect`."""
     found = find_aspects(folder)
     return {scorer.name: scorer(found[scorer.name].name, device=device, splitter=splitter) for scorer in SCORERS}
 

@@ -1,4 +1,4 @@
-"""QA-Feedback's files from their repository: at one commit, counted, and with checksums that are written down."""
+"""QA-Feedback's files from their repository: at one commit, counted, with checksums that later readers compare."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import urllib.error
 from collections.abc import Mapping
 from pathlib import Path
 
-from alarm.files import sha256_of, write_json
+from alarm.files import read_json, sha256_of, write_json
 
 COMMIT = "a1469d4eba0b3754bcb343beb88f0aca24bf4848"
 ADDRESS = f"https://raw.githubusercontent.com/allenai/FineGrainedRLHF/{COMMIT}/tasks/qa_feedback/data"
@@ -21,6 +21,8 @@ RECORDS: Mapping[str, int | None] = {
 }
 """Records per file as published; None where no count is stated."""
 CHECKSUMS = "checksums.json"
+STORED, STORED_INPUTS = "qa_feedback", {"commit": COMMIT}
+"""Kind and inputs of the artifact that holds the files in a store: whatever code fetches a commit, it is the same."""
 
 
 def fetch(directory: Path, *, address: str = ADDRESS, records: Mapping[str, int | None] = RECORDS) -> dict[str, str]:
@@ -56,3 +58,20 @@ def fetch(directory: Path, *, address: str = ADDRESS, records: Mapping[str, int 
         found[path.name] = sha256_of(path)
     write_json(directory / CHECKSUMS, found)
     return found
+
+
+def verify(directory: Path) -> None:
+    """Compare the files of a folder with the checksums that `fetch` left there; without them nothing is known.
+
+    Raises:
+        ValueError: a file has changed since; the message names it.
+    """
+    if not (directory / CHECKSUMS).is_file():
+        return
+    for name, expected in read_json(directory / CHECKSUMS).items():
+        path = directory / name
+        if path.is_file() and sha256_of(path) != expected:
+            raise ValueError(
+                f"{path} is not the file that was fetched: its sha256 differs from that in {CHECKSUMS}; fetch it "
+                f"again, or delete {CHECKSUMS} if it was changed on purpose"
+            )
