@@ -24,6 +24,7 @@ from transformers import (
     PretrainedConfig,
 )
 
+from alarm.fused import fuse_activations
 from alarm.ppo.networks import add_lora, freeze_all_but_norms, set_dropout
 from alarm.ppo.policy import DTYPES
 from alarm.settings import PolicySettings, PPOSettings, SFTSettings
@@ -216,7 +217,9 @@ def _windows(config: PretrainedConfig) -> list[int]:
 
 def _language_model(config: PretrainedConfig, dtype: torch.dtype) -> nn.Module:
     auto = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-    return auto.from_config(copy.deepcopy(config), dtype=dtype).eval()
+    model = auto.from_config(copy.deepcopy(config), dtype=dtype).eval()
+    fuse_activations(model)
+    return model
 
 
 def _adapters_in_fp32(model: nn.Module) -> None:

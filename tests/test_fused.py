@@ -22,6 +22,7 @@ from alarm.fused import fuse_activations, fused
 from alarm.fused.layout import Packing, take
 from alarm.fused.norms import rms_norm
 from alarm.ppo.batch import TokenBatch
+from alarm.ppo.networks import set_dropout
 from alarm.ppo.trunks import FusedTrunk, HuggingFaceTrunk, trunk_of
 
 VOCABULARY = 23
@@ -170,6 +171,21 @@ def test_what_stands_in_padding_changes_nothing(make):
     )
     trunk = trunk_of(model)
     torch.testing.assert_close(trunk.predict(other, None), trunk.predict(batch, None), rtol=1e-10, atol=1e-10)
+
+
+@every_model
+def test_while_something_is_dropped_the_model_itself_is_called(make):
+    model, batch = drawn(make), BATCHES["padded"]
+    expected = trunk_of(model).predict(batch, None)[0]
+    set_dropout(model, 0.5, adapters=False)
+    trunk = trunk_of(model.train())
+    torch.manual_seed(3)
+    found = trunk.predict(batch, None)[0]
+    torch.manual_seed(3)
+    assert torch.equal(found, HuggingFaceTrunk(model).predict(batch, None)[0])
+    assert not torch.allclose(found, expected)
+    model.eval()
+    close(trunk.predict(batch, None)[0], expected, model)
 
 
 def test_gradients_of_frozen_weights_are_left_out():

@@ -79,6 +79,15 @@ def policy_folder(request, tmp_path_factory):
     return folder
 
 
+def assert_near(estimate: float, measured: float, policy: Policy) -> None:
+    """The estimate is of transformers' own networks with attention that keeps its scores, the most it can be.
+
+    The CPU has one for GPT-2 that keeps none, and small networks without adapters are computed in less memory.
+    """
+    as_estimated = policy.lora and policy.is_encoder_decoder
+    assert 0.9 * measured <= estimate <= (1.1 if as_estimated else 1.7 if policy.is_encoder_decoder else 2.2) * measured
+
+
 @pytest.mark.parametrize("lora_rank", [0, 4])
 def test_the_estimate_is_close_to_a_real_rollout_and_update(policy_folder, lora_rank):
     settings = PolicySettings(lora_rank=lora_rank)
@@ -103,8 +112,8 @@ def test_the_estimate_is_close_to_a_real_rollout_and_update(policy_folder, lora_
     assert estimate.resident["policy weights"] == sum(
         4 * p.numel() for name, p in policy.model.named_parameters() if "lora_" not in name
     )
-    assert update == pytest.approx(updating.peak, rel=0.35)
-    assert estimate.phases["rollout"] == pytest.approx(rolling.peak, rel=0.5)
+    assert_near(update, updating.peak, policy)
+    assert_near(estimate.phases["rollout"], rolling.peak, policy)
 
 
 def test_a_reward_models_estimate_is_close_to_a_real_forward_pass():
@@ -131,8 +140,7 @@ def test_the_estimate_of_supervised_fine_tuning_is_close_to_a_real_step(policy_f
     weights = sum(4 * p.numel() for p in policy.model.parameters())
     assert estimate.resident == {"weights": weights, "reference policy": weights, "Adam's moments": 2 * weights}
     step = estimate.phases["step, gradients included"] + 2 * weights
-    # Attention that keeps no scores, as the CPU has for GPT-2, is counted as one that keeps them.
-    assert step == pytest.approx(counter.peak, rel=0.35)
+    assert_near(step, counter.peak, policy)
 
 
 def test_parts_and_no_dropout_save_memory_in_fine_tuning(policy_folder):
@@ -152,13 +160,13 @@ def test_the_estimate_of_generation_is_close_to_real_greedy_responses(policy_fol
     preset = Preset("tiny", "wmt", evaluation=EvaluationSettings(batch_size=8))
     ppo = replace(preset.ppo, max_prompt_tokens=40, max_new_tokens=24)
     policy = Policy.load(policy_folder, PolicySettings())
-    policy.forbidden[policy.tokenizer.eos_token_id] = True
+    policy.forbid(policy.tokenizer.eos_token_id)
     examples = [Example(word, f"{word} the cat " * 40, "") for word in tiny_models.WORDS[-24:]]
     with LiveBytes() as counter:
         samples = generate(policy, examples, replace(preset, ppo=ppo))
     assert len(samples) == 24 and {sample.length for sample in samples} == {24}
     estimate = policy_memory(policy.config, PolicySettings(), ppo, generated=8)
-    assert estimate.phases["generation for evaluation"] == pytest.approx(counter.peak, rel=0.5)
+    assert_near(estimate.phases["generation for evaluation"], counter.peak, policy)
     many = policy_memory(policy.config, PolicySettings(), ppo, generated=24)
     assert many.phases["generation for evaluation"] > 1.5 * counter.peak
 

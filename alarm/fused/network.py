@@ -27,6 +27,11 @@ def fused(model: nn.Module) -> FusedT5 | FusedGPT2 | None:
     return None
 
 
+def drops_out(model: nn.Module) -> bool:
+    """Whether the model drops out activations as it is now; what computes it faster does not."""
+    return model.training and any(module.p > 0 for module in model.modules() if isinstance(module, nn.Dropout))
+
+
 def fuse_activations(model: nn.Module) -> None:
     """Replace GELU's approximation by tanh, seven passes over memory in transformers, by torch's in one."""
     for module in list(model.modules()):

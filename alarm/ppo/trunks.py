@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import DynamicCache, EncoderDecoderCache, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
 
-from alarm.fused import fused
+from alarm.fused import drops_out, fused
 from alarm.fused.t5 import FusedT5
 from alarm.ppo.batch import TokenBatch
 
@@ -148,6 +148,8 @@ class FusedTrunk:
         self.network = network
 
     def predict(self, batch: TokenBatch, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+        if drops_out(self.network.model):
+            return HuggingFaceTrunk(self.network.model).predict(batch, bias)
         if isinstance(self.network, FusedT5):
             encoded = self.network.encode(batch.prompt_ids, batch.prompt_mask)
             ids = decoder_input(batch.response_ids, self.network.config.decoder_start_token_id)

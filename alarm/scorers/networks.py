@@ -16,7 +16,7 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
 )
 
-from alarm.fused import WHOLE, fused
+from alarm.fused import WHOLE, drops_out, fused
 from alarm.fused.layout import Packing
 
 WEIGHTS = "model.safetensors"
@@ -122,7 +122,7 @@ class EncoderDecoderReader(PreTrainedModel):
     def _read(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Decoder states [M, H] and likelihood features [M, 4] at the marks."""
         network = self._fused
-        if network is None or self.dtype not in WHOLE or (self.training and self.config.dropout_rate):
+        if network is None or self.dtype not in WHOLE or drops_out(self.body):
             return self._read_as_it_is(batch)
         distinct = len(batch.prompt_ids) == len(batch.prompt_of)
         prompt_of = None if distinct and (batch.prompt_of.diff() == 1).all() else batch.prompt_of
