@@ -1,19 +1,19 @@
-"""GPT-2 with a language model head, over real tokens only."""
+"""GPT-2 over real tokens only."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 from torch.nn.functional import layer_norm, scaled_dot_product_attention
-from transformers import GPT2LMHeadModel
+from transformers import PreTrainedModel
 
 from alarm.fused.layout import Packing, heads_of, merged, take
 
 
 class FusedGPT2:
-    """Computes what a `GPT2LMHeadModel` does, dropout off."""
+    """Computes what a GPT-2 does, dropout off; logits and samples if it has a language model head."""
 
-    def __init__(self, model: GPT2LMHeadModel) -> None:
+    def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
         config = model.config
         self.heads = config.num_attention_heads

@@ -64,7 +64,7 @@ def take(values: Tensor, index: Tensor) -> Tensor:
 def heads_of(states: Tensor, parts: int, heads: int) -> tuple[Tensor, ...]:
     """`parts` tensors [B, heads, T, D] from [B, T, parts x heads x D]."""
     rows, width, _ = states.shape
-    return states.view(rows, width, parts, heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
+    return tuple(part.transpose(1, 2) for part in states.view(rows, width, parts, heads, -1).unbind(2))
 
 
 def merged(states: Tensor) -> Tensor:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import torch
 from torch import nn
-from transformers import GPT2LMHeadModel, MT5ForConditionalGeneration, PreTrainedModel, T5ForConditionalGeneration
+from transformers import (
+    GPT2ForSequenceClassification,
+    GPT2ForTokenClassification,
+    GPT2LMHeadModel,
+    MT5ForConditionalGeneration,
+    PreTrainedModel,
+    T5ForConditionalGeneration,
+)
 from transformers.activations import NewGELUActivation
 
 from alarm.fused.gpt2 import FusedGPT2
@@ -14,15 +21,19 @@ WHOLE = (torch.float32, torch.float64)
 """Dtypes that need no casts in between."""
 
 
+T5 = (T5ForConditionalGeneration, MT5ForConditionalGeneration)
+GPT2 = (GPT2LMHeadModel, GPT2ForSequenceClassification, GPT2ForTokenClassification)
+
+
 def fused(model: nn.Module) -> FusedT5 | FusedGPT2 | None:
     """The model computed faster, reading the same weights; None for one that has to run as it is."""
     fuse_activations(model)
     # A subclass may compute something else, an adapter replaces linear layers, and half precision casts between.
     if any(p.dtype not in WHOLE for p in model.parameters()) or hasattr(model, "peft_config"):
         return None
-    if type(model) in (T5ForConditionalGeneration, MT5ForConditionalGeneration):
+    if type(model) in T5:
         return FusedT5(model)
-    if type(model) is GPT2LMHeadModel and _is_plain(model):
+    if type(model) in GPT2 and _is_plain(model):
         return FusedGPT2(model)
     return None
 

@@ -127,8 +127,7 @@ class Reader:
         prompts = [self.form.prompt(prompt) for prompt in prompts]
         if self.encoder_decoder:
             return self._two_streams(prompts, units)
-        join = self._separated if self.form.labels else self._template
-        return [join(prompt, pieces) for prompt, pieces in zip(prompts, units, strict=True)]
+        return self._separated(prompts, units) if self.form.labels else self._template(prompts, units)
 
     @torch.inference_mode()
     def logits(
@@ -174,38 +173,46 @@ class Reader:
             encoded.append(Encoded(tuple(prompt_ids[prompt][: self.max_tokens]), tuple(response), tuple(marks)))
         return encoded
 
-    def _template(self, prompt: str, pieces: Sequence[str]) -> Encoded:
+    def _template(self, prompts: Sequence[str], units: Sequence[Sequence[str]]) -> list[Encoded]:
         """One stream, scored at its last token."""
-        head = self.form.before_prompt + prompt
+        heads = [self.form.before_prompt + prompt for prompt in prompts]
         tokens = self.tokenizer(
-            head + self.form.before_response + "".join(pieces),
+            [head + self.form.before_response + "".join(pieces) for head, pieces in zip(heads, units, strict=True)],
             return_offsets_mapping=True,
             return_special_tokens_mask=True,
         )
-        # Special tokens have empty spans, and stay; so has a lone space, and goes.
-        of_prompt = [
-            end <= len(head) and not special
-            for (_, end), special in zip(tokens.offset_mapping, tokens.special_tokens_mask, strict=True)
-        ]
-        ids = self._cut_prompt(tokens.input_ids, of_prompt)
-        return Encoded((), tuple(ids), (len(ids) - 1,))
+        encoded = []
+        columns = (tokens.input_ids, tokens.offset_mapping, tokens.special_tokens_mask, heads)
+        for row, offsets, specials, head in zip(*columns, strict=True):
+            # Special tokens have empty spans, and stay; so has a lone space, and goes.
+            of_prompt = [end <= len(head) and not special for (_, end), special in zip(offsets, specials, strict=True)]
+            ids = self._cut_prompt(row, of_prompt)
+            encoded.append(Encoded((), tuple(ids), (len(ids) - 1,)))
+        return encoded
 
-    def _separated(self, prompt: str, pieces: Sequence[str]) -> Encoded:
+    def _separated(self, prompts: Sequence[str], units: Sequence[Sequence[str]]) -> list[Encoded]:
         """One stream of whitespace words with a separator at each unit."""
-        words = (self.form.before_prompt + prompt).split()
-        prompt_words, separators = len(words), []
-        words += self.form.before_response.split()
-        for piece in pieces:
-            unit = piece.split()
-            separators.append(len(words) + (len(unit) if self._looks_back_only else 0))
-            words += [*unit, self._separator] if self._looks_back_only else [self._separator, *unit]
-        tokens = self.tokenizer(words, is_split_into_words=True)
-        of_word = tokens.word_ids()
-        of_prompt = [word is not None and word < prompt_words for word in of_word]
-        marks = [of_word.index(word) for word in separators]
-        ids = self._cut_prompt(tokens.input_ids, of_prompt)
-        cut = len(of_word) - len(ids)
-        return Encoded((), tuple(ids), tuple(mark - cut for mark in marks))
+        rows, prompt_sizes, separators = [], [], []
+        for prompt, pieces in zip(prompts, units, strict=True):
+            words = (self.form.before_prompt + prompt).split()
+            prompt_sizes.append(len(words))
+            separators.append([])
+            words += self.form.before_response.split()
+            for piece in pieces:
+                unit = piece.split()
+                separators[-1].append(len(words) + (len(unit) if self._looks_back_only else 0))
+                words += [*unit, self._separator] if self._looks_back_only else [self._separator, *unit]
+            rows.append(words)
+        tokens = self.tokenizer(rows, is_split_into_words=True)
+        encoded = []
+        for i, (prompt_words, at) in enumerate(zip(prompt_sizes, separators, strict=True)):
+            of_word = tokens.word_ids(i)
+            of_prompt = [word is not None and word < prompt_words for word in of_word]
+            first = {word: place for place, word in reversed(list(enumerate(of_word)))}
+            ids = self._cut_prompt(tokens.input_ids[i], of_prompt)
+            cut = len(of_word) - len(ids)
+            encoded.append(Encoded((), tuple(ids), tuple(first[word] - cut for word in at)))
+        return encoded
 
     def _cut_prompt(self, ids: Sequence[int], of_prompt: Sequence[bool]) -> list[int]:
         """Drop the last tokens of the prompt until `max_tokens` are left."""
