@@ -1,7 +1,6 @@
 """Best-of-k from one pool of SFT samples, raw sums against log-sigmoid sums (arXiv:2402.00742)."""
 
 from alarm.experiment.best_of_k import best_of_k
-
 from alarm.records import write_best_of_k
 
 
