@@ -57,6 +57,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--price-out", type=float, default=None, metavar="USD", help="judge, per million tokens written")
     group.addoption("--store", default=None, help="folder of trained artifacts (default: in the user's cache folder)")
     group.addoption("--results", default=str(ROOT / "results"), help="folder for records, tables and figures")
+    group.addoption("--peers", default=None, metavar="DIR", help="environments of other libraries, for -k peers")
+    group.addoption("--threads", type=int, default=None, help="of each process of -k peers (default: all cores)")
+    group.addoption("--rounds", type=int, default=None, help="rounds of -k peers (default: those of the workload)")
     group.addoption("--fresh", action="store_true", help="build everything anew instead of using stored artifacts")
 
 
@@ -74,7 +77,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """One worker per core on CPU, one in all on an accelerator, unless `-n` says otherwise; none for throughput."""
+    """One worker per core on CPU, one in all on an accelerator, unless `-n` says otherwise; none to measure."""
     if throughput.asked_for(config):
         config.option.device = config.option.device or "cpu"
         return
@@ -107,7 +110,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """Leave out what is there only where it is asked for."""
     if throughput.asked_for(config):
         return None
-    left_out = {throughput.MODULE, *(() if config.alarm.judge else ("test_judge.py",))}
+    left_out = {*throughput.MODULES.values(), *(() if config.alarm.judge else ("test_judge.py",))}
     return True if collection_path.name in left_out else None
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from alarm.__main__ import main
 from alarm.records import RecordError
-from alarm.report.measured_throughput import measured_throughput
+from alarm.report.benchmark_tables import benchmark_table
 from tests.synthetic_runs import ENVIRONMENT
 
 GIB = 2**30
@@ -49,7 +49,7 @@ IMPORT = benchmark("test_throughput_import", None, seconds_beyond_torch=0.15)
 
 
 def test_cells_are_the_numbers_of_the_file(tmp_path):
-    table = measured_throughput(write(tmp_path / "gpu.json", ROLLOUT, SCORING, UPDATE, IMPORT, **CARD))
+    table = benchmark_table(write(tmp_path / "gpu.json", ROLLOUT, SCORING, UPDATE, IMPORT, **CARD))
     first, second, third = table.blocks
     assert first.title == "paper-wmt (batch 32, prompt tokens 128)"
     assert first.rows == ["rollout", "scoring: grammar"] and second.rows == ["update"] and third.rows == ["import"]
@@ -62,10 +62,10 @@ def test_cells_are_the_numbers_of_the_file(tmp_path):
 
 
 def test_a_table_says_its_machine(tmp_path):
-    text = measured_throughput(write(tmp_path / "gpu.json", ROLLOUT, **CARD)).markdown()
+    text = benchmark_table(write(tmp_path / "gpu.json", ROLLOUT, **CARD)).markdown()
     assert "GPU: Test Accelerator" in text and "bfloat16 600,000 GFLOP/s" in text
     assert "Driver 1.2.3, CUDA 12.8, 141 GiB on the card." in text and "2026-11-21" in text
-    assert "Driver" not in measured_throughput(write(tmp_path / "cpu.json", ROLLOUT)).markdown()
+    assert "Driver" not in benchmark_table(write(tmp_path / "cpu.json", ROLLOUT)).markdown()
 
 
 def test_every_stored_file_is_a_table_of_its_own(tmp_path, capsys):
@@ -78,7 +78,7 @@ def test_every_stored_file_is_a_table_of_its_own(tmp_path, capsys):
         "Test Accelerator" in (folder / "gpu.md").read_text()
         and "Test Accelerator" not in (folder / "cpu.md").read_text()
     )
-    assert "throughput_cpu,W1,update,seconds,2.0" in (folder / "cpu.csv").read_text()
+    assert "throughput_phases_cpu,W1,update,seconds,2.0" in (folder / "cpu.csv").read_text()
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_another_kind_of_file_is_refused_by_name(tmp_path, content, message):
     path = tmp_path / "other.json"
     path.write_text(content)
     with pytest.raises(RecordError, match=f"other.json {message}"):
-        measured_throughput(path)
+        benchmark_table(path)
 
 
 def test_without_any_file_the_command_says_how_to_measure(tmp_path, capsys):

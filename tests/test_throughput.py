@@ -204,4 +204,4 @@ def test_machines_are_compared_by_their_hardware():
 )
 def test_throughput_is_measured_only_when_asked_for(keyword, arguments, asked):
     config = SimpleNamespace(option=SimpleNamespace(keyword=keyword), invocation_params=SimpleNamespace(args=arguments))
-    assert asked_for(config) is asked
+    assert (asked_for(config) == "throughput") is asked

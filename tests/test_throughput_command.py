@@ -42,7 +42,7 @@ def test_only_throughput_is_collected_when_asked_for_and_else_never():
     asked = run_pytest("-k", "throughput", "--collect-only")
     assert "test_throughput_import" in asked.stdout and "test_run" not in asked.stdout
     plain = run_pytest("--collect-only", "-n", "0")
-    assert "test_run" in plain.stdout and "test_throughput" not in plain.stdout
+    assert "test_run" in plain.stdout and "test_throughput" not in plain.stdout and "test_peers" not in plain.stdout
 
 
 def test_every_phase_of_both_workloads_is_stored(measured):

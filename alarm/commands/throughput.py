@@ -1,4 +1,4 @@
-"""`python -m alarm throughput`: what `pytest benchmarks -k throughput` has stored, as tables."""
+"""`python -m alarm throughput`: what `pytest benchmarks -k throughput` and `-k peers` have stored, as tables."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from alarm.report.measured_throughput import render_throughput
+    from alarm.report.benchmark_tables import render_benchmarks
+    from alarm.report.stored_benchmarks import stored_files
 
-    files = options.files or sorted((options.results / "throughput").glob("*.json"))
+    files = options.files or stored_files(options.results)
     if not files:
         raise ValueError(
             f"{options.results / 'throughput'} holds no throughput benchmarks; measure some with `pytest benchmarks -k "
             f"throughput --benchmark-json {options.results / 'throughput' / 'cpu.json'}`"
         )
     for file in files:
-        for path in render_throughput(file):
+        for path in render_benchmarks(file):
             print(path)

@@ -27,15 +27,19 @@ def origin_of(scale: str, environments: Sequence[Mapping[str, Any]], dates: str 
     """The same from environments, for records that are no runs; `dates` are those of the runs they were made for."""
     hardware = _listed(environment.get("hardware", "hardware unknown") for environment in environments)
     place = f"Scale `{scale}` ({SCALES.get(scale, 'unknown scale')}); {hardware}" + (f"; {dates}." if dates else ".")
+    return [place, f"{versions_of(environments)}."]
+
+
+def versions_of(environments: Sequence[Mapping[str, Any]]) -> str:
+    """Versions and commit of environments, without a full stop."""
     versions = [
         f"{package} {_listed(_version(environment, package) for environment in environments)}"
         for package in SHOWN_PACKAGES
     ]
-    return [
-        place,
+    return (
         f"Python {_listed(e.get('python', '?') for e in environments)}; {', '.join(versions)}; "
-        f"commit {_listed(_commit(e) for e in environments)}.",
-    ]
+        f"commit {_listed(_commit(e) for e in environments)}"
+    )
 
 
 def compared_with_paper(task: str, scale: str, judge_label: str | None = None) -> list[str]:

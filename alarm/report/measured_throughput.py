@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from alarm.evaluation.win_rates import Spread
-from alarm.files import write_atomically
-from alarm.records import RecordError
 from alarm.report.captions import origin_of
+from alarm.report.stored_benchmarks import StoredBenchmarks
 from alarm.report.tables import Block, Cell, Table
 
 PREFIX = "test_throughput_"
@@ -29,32 +26,15 @@ COLUMNS = {
 RATES = ("tokens", "responses", "learned_tokens", "pairs", "steps", "tables")
 
 
-def render_throughput(path: Path) -> list[Path]:
-    """Write a stored JSON's table beside it, as Markdown and as CSV; returns both files.
-
-    Raises:
-        RecordError: the file cannot be read, or is not of these benchmarks.
-    """
-    table = measured_throughput(path)
-    return [
-        write_atomically(path.with_suffix(".md"), table.markdown()),
-        write_atomically(path.with_suffix(".csv"), table.csv()),
-    ]
-
-
-def measured_throughput(path: Path) -> Table:
-    """One block per workload, one row per phase. Another machine's numbers are another file's, and another table.
-
-    Raises:
-        RecordError: as `render_throughput`.
-    """
-    machine, benchmarks, day = _read(path)
+def phases_table(stored: StoredBenchmarks) -> Table:
+    """One block per workload, one row per phase. Another machine's numbers are another file's, and another table."""
+    machine, benchmarks = stored.machine, stored.benchmarks
     by_workload: dict[str, list[Mapping[str, Any]]] = {}
     for bench in benchmarks:
         by_workload.setdefault((bench.get("params") or {}).get("workload", ELSE), []).append(bench)
     rates = ", ".join(f"{dtype} {rate / 1e9:,.0f} GFLOP/s" for dtype, rate in machine["matrix_rates"].items())
     return Table(
-        name=f"throughput_{path.stem}",
+        name=f"throughput_phases_{stored.path.stem}",
         title=f"Measured throughput: {machine['hardware']}",
         caption=[
             "Median over n rounds after one that warms up; brackets: fastest and slowest. Networks have random "
@@ -63,29 +43,11 @@ def measured_throughput(path: Path) -> Table:
             "estimated: what `alarm.memory` computes for it without running it. Peaks are those of the process.",
             f"Share of the rate of 4096 x 4096 matrix products in the same run ({rates}); the phase's operations are "
             "those of its matrix products and attention, padding included.",
-            *origin_of(machine["scale"], [machine], day),
+            *origin_of(machine["scale"], [machine], stored.day),
             *_further(machine),
         ],
         blocks=[_block(name, found) for name, found in by_workload.items()],
     )
-
-
-def _read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]], str]:
-    try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        machine, benchmarks = stored["machine_info"], stored["benchmarks"]
-        day = stored["datetime"][:10]
-        missing = [name for name in ("hardware", "scale", "matrix_rates") if name not in machine]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RecordError(
-            f"{path} is no file of pytest-benchmark's ({error}); write it with --benchmark-json"
-        ) from error
-    if missing:
-        raise RecordError(
-            f"{path} does not say its {' and '.join(missing)}; write it by `pytest benchmarks -k throughput "
-            "--benchmark-json FILE`"
-        )
-    return machine, benchmarks, day
 
 
 def _further(machine: Mapping[str, Any]) -> list[str]:

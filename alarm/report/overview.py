@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from alarm.report.benchmark_tables import benchmark_table
+from alarm.report.stored_benchmarks import stored_files
 from alarm.settings import SCALES
 
 PAGE = "report.html"
@@ -14,7 +16,7 @@ _IMAGE = re.compile(r"!\[([^\]]*)\]\((figures/[^)\s]+)\)")
 def overview(results: Path) -> str:
     """Every scale on record in the order of its size: headline tables, figures, and links to all the rest.
 
-    Nothing is computed: a scale shows what was last written for it, and one that was never rendered is named.
+    No run is read: a scale shows what was last written for it, and one that was never rendered is named.
     """
     found = [scale for scale in _scales(results) if (results / scale / "records").is_dir()]
     parts = [
@@ -23,7 +25,8 @@ def overview(results: Path) -> str:
         "another's: sizes, data and models differ, and those of `tiny` are never the papers'.",
         "\n".join(f"- [`{scale}`](#scale-{scale}): {SCALES.get(scale, 'unknown scale')}" for scale in found),
     ]
-    return "\n\n".join([*parts, *(part for scale in found for part in _of_scale(results, scale))]) + "\n"
+    scales = [part for scale in found for part in _of_scale(results, scale)]
+    return "\n\n".join([*parts, *scales, *_throughput(results)]) + "\n"
 
 
 def _scales(results: Path) -> list[str]:
@@ -48,6 +51,22 @@ def _of_scale(results: Path, scale: str) -> list[str]:
         "; ".join(links) + ".",
         *(_demoted(table.read_text(encoding="utf-8")) for table in tables),
         *(f"![{title}]({scale}/{path})" for title, path in images),
+    ]
+
+
+def _throughput(results: Path) -> list[str]:
+    """The peer comparisons, and the phases of each machine folded away."""
+    tables = [(path, benchmark_table(path)) for path in stored_files(results)]
+    if not tables:
+        return []
+    peers = [table for _, table in tables if table.name.startswith("throughput_peers")]
+    phases = [table for _, table in tables if table not in peers]
+    links = [f"[{table.title}]({path.parent.name}/{path.stem}.md)" for path, table in tables]
+    return [
+        "## Throughput",
+        "Measured alone on a machine; figures of different hardware are never compared. " + "; ".join(links) + ".",
+        *(_demoted(table.markdown()) for table in peers),
+        *(f"<details><summary>{table.title}</summary>\n\n{table.markdown(level=3)}\n</details>" for table in phases),
     ]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from alarm.files import write_atomically
 from alarm.report.agreement_table import agreement_table
 from alarm.report.all_good_table import all_good_table
+from alarm.report.benchmark_tables import render_benchmarks, tables_of_scale
 from alarm.report.captions import origin, origin_of, period
 from alarm.report.curves_figure import curve_groups, curves_figure
 from alarm.report.gold_over_kl_figure import gold_over_kl_figure
@@ -34,6 +35,7 @@ from alarm.report.scale_report import Image, Picture, ScaleReport
 from alarm.report.selection_figure import selection_figure
 from alarm.report.selection_tables import figure_stem, selection_table, setup_table
 from alarm.report.stability_table import stability_table
+from alarm.report.stored_benchmarks import stored_files
 from alarm.report.strength_figure import strength_figure
 from alarm.report.strength_table import strength_table
 from alarm.report.studies import read_studies, study_origin
@@ -78,7 +80,8 @@ def render(results: Path | str, scale: str) -> list[Path]:
 
 
 def render_report(results: Path | str, scale: str) -> list[Path]:
-    """Write what `render` writes, the scale's page `report.html`, and the overview `<results>/README.md`.
+    """Write what `render` writes, tables of stored throughput benchmarks beside their files, the scale's page
+    `report.html`, and the overview `<results>/README.md`.
 
     Returns:
         The written files; the page and the overview last.
@@ -89,7 +92,8 @@ def render_report(results: Path | str, scale: str) -> list[Path]:
 
     report, folder = assemble(results, scale), Path(results)
     images = [picture.image(vector=True) for picture in report.pictures]
-    paths = _write(report, images, folder)
+    paths = [path for file in stored_files(folder) for path in render_benchmarks(file)]
+    paths += _write(report, images, folder)
     paths.append(write_atomically(folder / scale / PAGE, report_page(report, images)))
     return [*paths, write_atomically(folder / "README.md", overview(folder))]
 
@@ -130,6 +134,10 @@ def assemble(results: Path | str, scale: str) -> ScaleReport:
         tables += [strength_table(study, published_study), recipe_table(study, published_study)]
     if not studies:
         absent.append("any source: a study of reward-model recipes")
+    measured = tables_of_scale(results, scale)
+    tables += measured
+    if not measured:
+        absent.append("speed on a machine of its own: phases, and PPO beside other libraries")
     tables.sort(key=lambda table: (_order(table.name), table.name))
     pictures = [*_run_pictures(groups, {table.name for table in tables}, published)]
     for study in studies:

@@ -194,7 +194,7 @@ class Subject:
         lap("composition")
         report = self.update(drawn, rewards.per_token)
         lap("update")
-        return report
+        return report | {"sampled_tokens": int(drawn.lengths.sum())}
 
     @cached_property
     def reward_model_kind(self) -> str:

@@ -120,7 +120,7 @@ def _of_preset(scale: str, task: str, prompt_tokens: int) -> Workload:
     )
 
 
-def _for_peers(name: str, policy: PolicySettings, *, batch: int, new_tokens: int) -> Workload:
+def for_peers(name: str, policy: PolicySettings, *, batch: int, new_tokens: int) -> Workload:
     """All weights tuned in fp32, 4 epochs, prompts of 32 tokens, per-token rewards from two scorers."""
     ppo = PPOSettings(batch_size=batch, epochs=4, max_prompt_tokens=32, max_new_tokens=new_tokens)
     return Workload(
@@ -135,10 +135,10 @@ def _for_peers(name: str, policy: PolicySettings, *, batch: int, new_tokens: int
 
 _SMALL = PolicySettings(vocabulary_size=512, hidden_size=128, feedforward_size=512, heads=4)
 _LARGE = PolicySettings(vocabulary_size=512, hidden_size=512, feedforward_size=2048, layers=6, heads=4)
-W1 = _for_peers("W1", replace(_SMALL, architecture="causal", layers=4), batch=64, new_tokens=32)
-W2 = _for_peers("W2", replace(_SMALL, architecture="seq2seq", layers=2), batch=64, new_tokens=32)
-W3 = _for_peers("W3", replace(_LARGE, architecture="causal"), batch=32, new_tokens=64)
-W3_T5 = _for_peers("W3-t5", replace(_LARGE, architecture="seq2seq"), batch=32, new_tokens=64)
+W1 = for_peers("W1", replace(_SMALL, architecture="causal", layers=4), batch=64, new_tokens=32)
+W2 = for_peers("W2", replace(_SMALL, architecture="seq2seq", layers=2), batch=64, new_tokens=32)
+W3 = for_peers("W3", replace(_LARGE, architecture="causal"), batch=32, new_tokens=64)
+W3_T5 = for_peers("W3-t5", replace(_LARGE, architecture="seq2seq"), batch=32, new_tokens=64)
 
 PAPER_QA = Workload(
     name="paper-long_form_qa",

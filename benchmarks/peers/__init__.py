@@ -1,0 +1,1 @@
+"""PPO of other libraries beside ours: `pytest benchmarks -k peers --peers DIR`."""

@@ -1,0 +1,1 @@
+"""Programs that run one library's PPO each, in an environment of their own."""
