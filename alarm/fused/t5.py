@@ -210,7 +210,8 @@ def _joined(*modules: torch.nn.Linear) -> Tensor:
 def _feedforward(layer, hidden: Tensor) -> Tensor:
     dense, normed = layer.DenseReluDense, _norm(layer.layer_norm, hidden)
     if hasattr(dense, "wi"):
-        inner = dense.act(linear(normed, dense.wi.weight))
+        inner = linear(normed, dense.wi.weight)
+        inner = inner.relu_() if isinstance(dense.act, torch.nn.ReLU) else dense.act(inner)
     else:
         inner = dense.act(linear(normed, dense.wi_0.weight)) * linear(normed, dense.wi_1.weight)
     return hidden + linear(inner, dense.wo.weight)
