@@ -70,3 +70,8 @@ def heads_of(states: Tensor, parts: int, heads: int) -> tuple[Tensor, ...]:
 def merged(states: Tensor) -> Tensor:
     """[B, T, heads x D] from [B, heads, T, D]."""
     return states.transpose(1, 2).flatten(2)
+
+
+def rows_of(memory: Tensor, rows: Tensor, heads: int) -> Tensor:
+    """The rows `rows` of keys or values [B x heads, ...]."""
+    return memory.unflatten(0, (-1, heads)).index_select(0, rows).flatten(0, 1)

@@ -8,7 +8,9 @@ from torch import Tensor
 
 def rms_norm(states: Tensor, weight: Tensor, epsilon: float) -> Tensor:
     """states / sqrt(mean of their squares + epsilon) * weight, over the last dimension of [N, H]; T5's layer norm."""
-    return _RMSNorm.apply(states, weight, epsilon)
+    if torch.is_grad_enabled():
+        return _RMSNorm.apply(states, weight, epsilon)
+    return torch.nn.functional.rms_norm(states, weight.shape, weight, epsilon)
 
 
 class _RMSNorm(torch.autograd.Function):

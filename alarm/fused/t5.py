@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 from transformers import PreTrainedModel
 
-from alarm.fused.layout import Packing, heads_of, merged
+from alarm.fused.layout import Packing, merged, rows_of
 from alarm.fused.norms import rms_norm
 
 
@@ -66,8 +66,8 @@ class FusedT5:
             keys, values = self._prompt_keys(block.layer[1], encoded)
             layer = block.layer[1]
             queries = packing.unpack(linear(_norm(layer.layer_norm, hidden), layer.EncDecAttention.q.weight))
-            mixed = _attention(*heads_of(queries, 1, self.heads), keys, values, unseen)
-            hidden = hidden + linear(packing.pack(mixed), layer.EncDecAttention.o.weight)
+            mixed = _attention(*_by_head(queries, 1, self.heads), keys, values, unseen, self.heads)
+            hidden = torch.addmm(hidden, packing.pack(mixed), layer.EncDecAttention.o.weight.t())
             hidden = _feedforward(block.layer[2], hidden)
         return _norm(stack.final_layer_norm, hidden)
 
@@ -84,23 +84,22 @@ class FusedT5:
     def _attend_to_self(self, layer, hidden: Tensor, packing: Packing, bias: Tensor) -> Tensor:
         own = layer.SelfAttention
         projected = linear(_norm(layer.layer_norm, hidden), _joined(own.q, own.k, own.v))
-        mixed = _attention(*heads_of(packing.unpack(projected), 3, self.heads), bias)
-        return hidden + linear(packing.pack(mixed), own.o.weight)
+        mixed = _attention(*_by_head(packing.unpack(projected), 3, self.heads), bias, self.heads)
+        return torch.addmm(hidden, packing.pack(mixed), own.o.weight.t())
 
     def _prompt_keys(self, layer, encoded: Encoded) -> tuple[Tensor, Tensor]:
-        """Keys and values [B, heads, S, D] of the prompts in a decoder layer."""
+        """Keys and values [B x heads, S, D] of the prompts in a decoder layer."""
         across = layer.EncDecAttention
         projected = encoded.packing.unpack(linear(encoded.states, _joined(across.k, across.v)))
         if encoded.prompt_of is not None:
             projected = projected.index_select(0, encoded.prompt_of)
-        return heads_of(projected, 2, self.heads)
+        return _by_head(projected, 2, self.heads)
 
-    def _unseen_prompt(self, encoded: Encoded, dtype: torch.dtype) -> Tensor:
-        """[B or 1, 1, 1, S], added to scores of prompt tokens."""
-        mask = encoded.packing.mask
+    def _unseen_prompt(self, encoded: Encoded, dtype: torch.dtype) -> Tensor | None:
+        """[B, 1, 1, S], added to scores of prompt tokens; None where nothing is hidden."""
         if encoded.packing.full:
-            return torch.zeros(1, 1, 1, mask.shape[1], dtype=dtype, device=mask.device)
-        hidden = _hidden_keys(mask, dtype)
+            return None
+        hidden = _hidden_keys(encoded.packing.mask, dtype)
         return hidden if encoded.prompt_of is None else hidden[encoded.prompt_of]
 
     def _position_bias(self, stack, width: int, *, bidirectional: bool) -> Tensor:
@@ -122,80 +121,85 @@ class FusedT5:
 
 
 class T5Sampler:
-    """Keys and values of B rows in memory laid out once; one token for every row at a time."""
+    """Keys and values of B rows in memory laid out once; one token for every row at a time.
+
+    Keys are kept as [B x heads, D, S]: a single query reads them much faster so.
+    """
 
     def __init__(self, network: FusedT5, ids: Tensor, mask: Tensor, tokens: int) -> None:
         self.network = network
         self.blocks = list(network.model.decoder.block)
         encoded = network.encode(ids, mask)
-        rows, heads = len(ids), network.heads
+        self.prompts = []
+        for block in self.blocks:
+            keys, values = network._prompt_keys(block.layer[1], encoded)
+            self.prompts.append((keys.transpose(1, 2).contiguous(), values))
         weight = network.model.decoder.embed_tokens.weight
-        self.prompts = [
-            tuple(part.reshape(rows * heads, -1, part.shape[-1]) for part in network._prompt_keys(b.layer[1], encoded))
-            for b in self.blocks
+        self.unseen = network._unseen_prompt(encoded, weight.dtype)
+        several, width = self.prompts[0][0].shape[:2]
+        self.memory = [
+            (weight.new_empty(several, width, tokens), weight.new_empty(several, tokens, width)) for _ in self.blocks
         ]
-        self.unseen = None if encoded.packing.full else network._unseen_prompt(encoded, weight.dtype)
-        shape = (rows * heads, tokens, self.prompts[0][0].shape[-1])
-        self.memory = [(weight.new_empty(shape), weight.new_empty(shape)) for _ in self.blocks]
         # [tokens, heads, 1, tokens]: what each new token adds to its scores of those before it.
         bias = network._position_bias(network.model.decoder, tokens, bidirectional=False)
         self.bias = bias[0].transpose(0, 1).unsqueeze(2).contiguous()
-        self.weights = [
-            (_joined(own.q, own.k, own.v), own.o.weight) for own in (b.layer[0].SelfAttention for b in self.blocks)
-        ]
+        self.projections = [_joined(own.q, own.k, own.v) for own in (b.layer[0].SelfAttention for b in self.blocks)]
         self.filled = 0
-        self.start = ids.new_full((rows,), network.config.decoder_start_token_id)
+        self.start = ids.new_full((len(ids),), network.config.decoder_start_token_id)
 
     def step(self, token: Tensor | None) -> Tensor:
         """Final decoder states [B, H] that predict the next token, after reading `token` [B] (None: the start)."""
         token = self.start if token is None else token
         stack, heads = self.network.model.decoder, self.network.heads
-        rows, place = len(token), self.filled
+        place, seen = self.filled, self.filled + 1
         hidden = stack.embed_tokens.weight[token]
-        bias = self.bias[place, :, :, : place + 1]
+        bias = self.bias[place, :, :, :seen]
         for number, block in enumerate(self.blocks):
             own, across, last = block.layer
-            projection, out = self.weights[number]
-            projected = linear(_norm(own.layer_norm, hidden), projection).view(rows, 3, heads, -1)
-            query, key, value = (part.reshape(rows * heads, -1) for part in projected.unbind(1))
+            projected = linear(_norm(own.layer_norm, hidden), self.projections[number])
+            query, key, value = projected.view(len(token), 3, heads, -1).transpose(0, 1).flatten(1, 2)
             keys, values = self.memory[number]
-            keys[:, place], values[:, place] = key, value
-            mixed = _mix(query, keys[:, : place + 1], values[:, : place + 1], bias, rows)
-            hidden = hidden + linear(mixed, out)
+            keys[:, :, place], values[:, place] = key, value
+            mixed = _mix(query, keys[:, :, :seen], values[:, :seen], bias, heads)
+            hidden = torch.addmm(hidden, mixed, own.SelfAttention.o.weight.t())
             query = linear(_norm(across.layer_norm, hidden), across.EncDecAttention.q.weight)
-            mixed = _mix(query.view(rows * heads, -1), *self.prompts[number], self.unseen, rows)
-            hidden = hidden + linear(mixed, across.EncDecAttention.o.weight)
+            mixed = _mix(query.view(len(token) * heads, -1), *self.prompts[number], self.unseen, heads)
+            hidden = torch.addmm(hidden, mixed, across.EncDecAttention.o.weight.t())
             hidden = _feedforward(last, hidden)
-        self.filled += 1
+        self.filled = seen
         return _norm(stack.final_layer_norm, hidden)
 
     def keep(self, rows: Tensor) -> None:
         """Go on with the rows `rows` only, in that order."""
         heads = self.network.heads
-
-        def kept(part: Tensor) -> Tensor:
-            return part.unflatten(0, (-1, heads)).index_select(0, rows).flatten(0, 1)
-
-        self.memory = [tuple(map(kept, pair)) for pair in self.memory]
-        self.prompts = [tuple(map(kept, pair)) for pair in self.prompts]
+        self.memory = [tuple(rows_of(part, rows, heads) for part in pair) for pair in self.memory]
+        self.prompts = [tuple(rows_of(part, rows, heads) for part in pair) for pair in self.prompts]
         self.unseen = None if self.unseen is None else self.unseen[rows]
-        self.start = self.start[rows]
 
 
-def _mix(query: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None, rows: int) -> Tensor:
+def _mix(query: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None, heads: int) -> Tensor:
     """[B, heads x D] from one query per row and head [B x heads, D]; `bias` broadcasts to [B, heads, 1, S]."""
-    scores = torch.bmm(query.unsqueeze(1), keys.transpose(1, 2))
+    scores = torch.bmm(query.unsqueeze(1), keys)
     if bias is not None:
-        scores.view(rows, -1, 1, scores.shape[2]).add_(bias)
-    return torch.bmm(scores.softmax(-1), values).view(rows, -1)
+        scores.unflatten(0, (-1, heads)).add_(bias)
+    return torch.bmm(scores.softmax(-1), values).view(len(query) // heads, -1)
 
 
-def _attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
-    """[B, T, heads x D]; scores are not scaled, `bias` broadcasts to [B, heads, T, S].
+def _by_head(states: Tensor, parts: int, heads: int) -> tuple[Tensor, ...]:
+    """`parts` tensors [B x heads, T, D] from [B, T, parts x heads x D]; one copy for all."""
+    rows, width, _ = states.shape
+    apart = states.view(rows, width, parts, heads, -1).permute(2, 0, 3, 1, 4)
+    return apart.reshape(parts, rows * heads, width, -1).unbind(0)
+
+
+def _attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, heads: int) -> Tensor:
+    """[B, T, heads x D] from [B x heads, T or S, D]; scores are not scaled, `bias` broadcasts to [B, heads, T, S].
 
     torch's own attention gives a bias no gradient.
     """
-    return merged((query @ key.transpose(2, 3)).add_(bias).softmax(-1) @ value)
+    scores = torch.bmm(query, key.transpose(1, 2)).unflatten(0, (-1, heads))
+    weights = (scores if bias is None else scores.add_(bias)).softmax(-1)
+    return merged(torch.bmm(weights.flatten(0, 1), value).unflatten(0, (-1, heads)))
 
 
 def _norm(module, states: Tensor) -> Tensor:
@@ -214,7 +218,7 @@ def _feedforward(layer, hidden: Tensor) -> Tensor:
         inner = inner.relu_() if isinstance(dense.act, torch.nn.ReLU) else dense.act(inner)
     else:
         inner = dense.act(linear(normed, dense.wi_0.weight)) * linear(normed, dense.wi_1.weight)
-    return hidden + linear(inner, dense.wo.weight)
+    return torch.addmm(hidden, inner, dense.wo.weight.t())
 
 
 def _hidden_keys(mask: Tensor, dtype: torch.dtype) -> Tensor:

@@ -82,6 +82,10 @@ SHRINK = 0.75
 """Rows that have ended are left out of the batch once at most this share is still running."""
 
 
+PENDING = 2**21
+"""Logits that are held until log-probabilities and entropies are taken of them together; 8 MiB."""
+
+
 class _Responding:
     """Responses to the prompts `mine` of all B."""
 
@@ -100,32 +104,29 @@ class _Responding:
         shape, device = (len(mine), max_new_tokens), policy.device
         self.response_ids = torch.zeros(shape, dtype=torch.long, device=device)
         self.kept = [torch.zeros(shape, device=device) for _ in TokenOutputs._fields] if keep_predictions else []
+        self.pending: list[tuple[Tensor, Tensor, Tensor, Tensor, Tensor]] = []
 
     def draw(self, generator: torch.Generator | None) -> list[tuple]:
         """Of each prompt the ids of its response, end token included, and what is kept of its tokens."""
-        policy = self.policy
+        policy, end = self.policy, self.policy.tokenizer.eos_token_id
         width = int(self.mask.sum(dim=1).max())
         sampler = policy.trunk.sampler(
             self.ids[:, :width], self.mask[:, :width], self.max_new_tokens, policy.logit_bias
         )
-        lengths = torch.full((len(self.mine),), self.max_new_tokens, device=policy.device)
         active = torch.arange(len(self.mine), device=policy.device)  # the sampler's rows
         running = torch.ones_like(active, dtype=torch.bool)  # of those
         token = None
         for place in range(self.max_new_tokens):
             uniform = None
             if generator is not None:
-                uniform = _uniform(generator, self.total)[self.mine.start : self.mine.stop][active]
+                uniform = _uniform(generator, self.total)[self.mine.start : self.mine.stop]
+                uniform = uniform if len(active) == len(uniform) else uniform[active]
             logits, states = sampler.step(token)
             token = _choose(logits, uniform)
             self.response_ids[active, place] = token
             if self.kept:
-                chosen, entropy = policy.of_tokens(logits, token, with_entropy=True)
-                for kept, part in zip(self.kept, (chosen, policy.values(states), entropy), strict=True):
-                    kept[active, place] = part
-            ended = running & (token == policy.tokenizer.eos_token_id)
-            lengths[active[ended]] = place + 1
-            running = running & ~ended
+                self._keep(active, torch.full_like(active, place), token, logits, states)
+            running = running & (token != end)
             left = int(running.sum())
             if not left:
                 break
@@ -133,10 +134,27 @@ class _Responding:
                 rows = running.nonzero().squeeze(1)
                 sampler.keep(rows)
                 active, token, running = active[rows], token[rows], running[rows]
-        return [
-            (ids[:length], *(kept[i, :length].cpu() for kept in self.kept))
-            for i, (ids, length) in enumerate(zip(self.response_ids.tolist(), lengths.tolist(), strict=True))
-        ]
+        self._predict()
+        drawn = self.response_ids[:, : place + 1].cpu()
+        # What a row draws behind its end, until it leaves the batch, is not its response.
+        ends = torch.nn.functional.pad(drawn == end, (0, 1), value=True)
+        lengths = (ends.long().argmax(dim=1) + 1).clamp(max=drawn.shape[1]).tolist()
+        kept = [part.cpu() for part in self.kept]
+        return [(drawn[i, :n].tolist(), *(part[i, :n] for part in kept)) for i, n in enumerate(lengths)]
+
+    def _keep(self, *step: Tensor) -> None:
+        """Note a step's rows, places, tokens, logits and states; what they say of the tokens is computed for many."""
+        self.pending.append(step)
+        if sum(logits.numel() for *_, logits, _ in self.pending) >= PENDING:
+            self._predict()
+
+    def _predict(self) -> None:
+        if self.pending:
+            rows, places, tokens, logits, states = (torch.cat(parts) for parts in zip(*self.pending, strict=True))
+            chosen, entropies = self.policy.of_tokens(logits, tokens, with_entropy=True)
+            for kept, part in zip(self.kept, (chosen, self.policy.values(states), entropies), strict=True):
+                kept[rows, places] = part
+            self.pending.clear()
 
 
 def _uniform(generator: torch.Generator, rows: int) -> Tensor:
