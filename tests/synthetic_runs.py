@@ -132,6 +132,7 @@ def extended(record: RunRecord) -> RunRecord:
         row = {
             **row,
             "kl": 0.1 * i * (1 + shift) - (0.02 if i < 2 else 0.0),
+            "negative_kl": float(i == 0),
             "holistic_sd": 1.0 - 0.01 * i,
             "gold_win_rate": 50 + 10 * shift * np.log1p(i) + float(generator.normal(0, 3)),
             "skipped_mini_batches": int(i == 3),

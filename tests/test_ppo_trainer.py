@@ -164,6 +164,18 @@ def test_the_coefficient_is_adapted_after_its_use():
     assert second["kl_coef"] == pytest.approx(0.2 * (1 + error * 8 / 100))
 
 
+def test_rounding_is_no_negative_divergence():
+    batch, rewards = table_batch()
+    policy = TablePolicy()
+    for shift, flag in ((-1e-6, 0.0), (-0.01, 1.0)):
+        policy.reference = policy.logits.detach().clone()
+        kept = Outputs(*(part + shift * batch.response_mask for part in policy(batch)))
+        metrics = PPOTrainer(policy, replace(WHOLE, epochs=1), seed=0).step(
+            batch, rewards, Outputs(*(part.detach() for part in kept))
+        )
+        assert metrics["kl"] < 0 and metrics["negative_kl"] == flag
+
+
 def test_a_negative_divergence_is_flagged():
     policy = TablePolicy()
     batch, rewards = table_batch()

@@ -100,9 +100,13 @@ def prepare(policy: Policy, optimizer: torch.optim.Optimizer) -> nn.Module:
     if _by_fsdp():
         from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 
+        from alarm.ppo.trunks import HuggingFaceTrunk
+
         # accelerate shards on GPUs only, though torch can on CPUs, and forgets FSDP once an optimiser is prepared.
         shared.state.fsdp_plugin = FullyShardedDataParallelPlugin()
         shared.state.distributed_type = DistributedType.FSDP
+        # Weights are whole only inside the calls of the modules that hold them.
+        policy.trunk = HuggingFaceTrunk(policy.model)
     learner, _ = shared.prepare(policy, optimizer)
     if _sharded_modules(policy):
         # The module that is called first becomes the root of all, and rollouts call those below it.

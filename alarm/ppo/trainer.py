@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from alarm.ppo.policy import Policy, TokenOutputs
 
 EARLY_STOP_FACTOR = 1.5  # of early_stop_kl [released code]
+ROUNDING = 1e-3
+"""Nats per response: the policy's log-probabilities come from sampling and the reference's from one pass."""
 NOT_RESUMED = ("iterations", "eval_every", "checkpoint_every", "max_prompt_tokens", "max_new_tokens")
 """Settings that another part of a run reads: a resumed trainer may have others."""
 
@@ -75,7 +77,8 @@ class PPOTrainer:
             predictions: what the policy said of the tokens when it drew them, each [B, T]; None: computed here.
         Returns:
             kl: mean over responses of the summed signed log-ratio to the reference, nats, before the update;
-            kl_coef: the coefficient this batch was penalised with; negative_kl: 1 if kl is below 0, else 0;
+            kl_coef: the coefficient this batch was penalised with; negative_kl: 1 if kl is below 0 by more than
+            rounding, else 0;
             entropy: mean per token, nats, before the update; explained_variance: of the returns by the old values;
             policy_loss, value_loss (unweighted), clip_fraction, ratio_mean: means over the tokens of all passes;
             approx_kl: the signed divergence from the sampling policy, nats per token, that early stopping reads;
@@ -137,7 +140,7 @@ class PPOTrainer:
         metrics = {
             "kl": kl,
             "kl_coef": coefficient,
-            "negative_kl": float(kl < 0),
+            "negative_kl": float(kl < -ROUNDING),
             "entropy": float(masked_mean(entropy, mask)),
             "explained_variance": explained_variance(values, returns, mask),
         }

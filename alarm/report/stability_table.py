@@ -77,9 +77,9 @@ def final_kl(record: RunRecord) -> float | None:
 
 
 def negative_kl_share(record: RunRecord) -> float | None:
-    """Percent of iterations whose estimated KL is below 0; None without any."""
-    values = _column(record, "kl")
-    return 100 * float(np.mean(np.array(values) < 0)) if values else None
+    """Percent of iterations whose estimated KL is below 0 by more than rounding; None without any."""
+    values = _column(record, "negative_kl")
+    return 100 * float(np.mean(values)) if values else None
 
 
 def worst_drop(values: Sequence[float]) -> tuple[float, int, int]:
