@@ -10,15 +10,21 @@ def rms_norm(states: Tensor, weight: Tensor, epsilon: float) -> Tensor:
     """states / sqrt(mean of their squares + epsilon) * weight, over the last dimension of [N, H]; T5's layer norm."""
     if torch.is_grad_enabled():
         return _RMSNorm.apply(states, weight, epsilon)
-    return torch.nn.functional.rms_norm(states, weight.shape, weight, epsilon)
+    # The same operations, so that a pass without gradients says exactly what one with them does.
+    return _normed(states, epsilon)[0] * weight
+
+
+def _normed(states: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
+    """`states` [N, H] divided by the root of their mean square, and that root's inverse [N, 1]."""
+    squares = torch.linalg.vector_norm(states, dim=-1, keepdim=True).square_()
+    inverse = squares.div_(states.shape[-1]).add_(epsilon).rsqrt_()
+    return states * inverse, inverse
 
 
 class _RMSNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx, states: Tensor, weight: Tensor, epsilon: float) -> Tensor:
-        squares = torch.linalg.vector_norm(states, dim=-1, keepdim=True).square_()
-        inverse = squares.div_(states.shape[-1]).add_(epsilon).rsqrt_()
-        normed = states * inverse
+        normed, inverse = _normed(states, epsilon)
         ctx.save_for_backward(normed, inverse, weight)
         return normed * weight
 
