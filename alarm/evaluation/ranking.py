@@ -62,7 +62,8 @@ def bradley_terry(wins: NDArray, *, start: NDArray | None = None) -> NDArray:
     3.0
     """
     size = np.shape(wins)[-1]
-    counts = np.where(np.eye(size, dtype=bool), 0.0, np.asarray(wins, dtype=np.float64))
+    counts = np.array(wins, dtype=np.float64)
+    counts[..., range(size), range(size)] = 0.0
     _check_finite(counts)
     games = counts + np.swapaxes(counts, -1, -2)
     strengths = np.zeros(counts.shape[:-1])

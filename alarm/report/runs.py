@@ -207,13 +207,12 @@ class TaskRuns:
 
     def sft_scores(self, score: str) -> dict[str, float]:
         """The SFT policy's score of each prompt, empty where its responses are not on record."""
-        return {g.id: _score(g, score) for g in (self.sft or {}).values() if _has(g, score)}
+        return _values((self.sft or {}).values(), score)
 
     def scores(self, run: str, seed: int, score: str) -> dict[str, float]:
         """A finished run's score of each test prompt that has it."""
         if (run, seed, score) not in self._scores:
-            generations = self.generations(run, seed).values()
-            self._scores[run, seed, score] = {g.id: _score(g, score) for g in generations if _has(g, score)}
+            self._scores[run, seed, score] = _values(self.generations(run, seed).values(), score)
         return self._scores[run, seed, score]
 
     def generations(self, run: str, seed: int) -> dict[str, Generation]:
@@ -286,19 +285,18 @@ def _of_kind(record: BestOfKRecord, kind: str) -> BestOfKRecord | None:
     return record if hardware_kind(record.environment) == kind else None
 
 
-def _has(generation: Generation, score: str) -> bool:
-    if score == ALL_GOOD:
-        return bool(_gold_parts(generation))
-    return score == LENGTH or score in generation.scores
-
-
-def _score(generation: Generation, score: str) -> float:
+def _values(generations: Iterable[Generation], score: str) -> dict[str, float]:
+    """Prompt id to the score, without the responses that lack it."""
     if score == LENGTH:
-        return float(generation.length)
+        return {g.id: float(g.length) for g in generations}
     if score == ALL_GOOD:
-        parts = _gold_parts(generation)
-        return math.nan if any(map(math.isnan, parts)) else 100.0 * all(part >= FAULTLESS for part in parts)
-    return generation.scores[score]
+        parts = {g.id: _gold_parts(g) for g in generations}
+        return {name: _all_good(found) for name, found in parts.items() if found}
+    return {g.id: g.scores[score] for g in generations if score in g.scores}
+
+
+def _all_good(parts: Sequence[float]) -> float:
+    return math.nan if any(map(math.isnan, parts)) else 100.0 * all(part >= FAULTLESS for part in parts)
 
 
 def _gold_parts(generation: Generation) -> list[float]:
