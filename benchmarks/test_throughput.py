@@ -20,6 +20,7 @@ import torch
 
 from alarm.scorers.reader import Reader
 from benchmarks.throughput import machine
+from benchmarks.throughput.growth import Ladder, growths
 from benchmarks.throughput.machine import matrix_rates
 from benchmarks.throughput.meter import Cost, Laps, Meter
 from benchmarks.throughput.networks import reward_model_dtype
@@ -43,6 +44,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         plan = [(workload, scorer) for workload in workloads for scorer in workload.scorers]
         ids = [f"{workload.name}-{kind}-{scorer}" for workload, scorer in plan]
         metafunc.parametrize(("workload", "scorer"), plan, ids=ids)
+    elif "growth" in metafunc.fixturenames:
+        # Measured on CPU at `tiny`: elsewhere such sizes would tell of launches, not of work.
+        found = growths() if (option.scale, kind) == ("tiny", "cpu") else []
+        metafunc.parametrize("growth", found, ids=[f"{growth.name}-{kind}" for growth in found])
     elif "workload" in metafunc.fixturenames:
         metafunc.parametrize("workload", workloads, ids=[f"{workload.name}-{kind}" for workload in workloads])
 
@@ -271,6 +276,16 @@ def test_throughput_meta_step(meter, subject, reward_model):
     )
 
 
+def test_throughput_growth(meter, benchmark, device, growth):
+    """A rollout and an update at sizes that double one quantity; a round visits every size."""
+    ladder = Ladder(growth, device)
+    try:
+        meter(ladder.climb, rounds=4, work={"updates": len(growth.workloads)})
+        benchmark.extra_info |= ladder.found()
+    finally:
+        ladder.close()
+
+
 def test_throughput_rendering(meter, tmp_path, pytestconfig):
     """All tables and figures of a scale from records, made up so that they are always as many."""
     if pytestconfig.option.scale == "paper":
@@ -283,6 +298,18 @@ def test_throughput_rendering(meter, tmp_path, pytestconfig):
     tables = sum(path.suffix == ".md" for path in render(tmp_path, "tiny")) - 1
     assert tables > 10
     meter(lambda: render(tmp_path, "tiny"), rounds=2, work={"tables": tables})
+
+
+def test_throughput_many_runs(meter, tmp_path, pytestconfig):
+    """The same from a thousand stored runs, rendered once: at most 30 s are promised."""
+    if pytestconfig.option.scale != "tiny":
+        pytest.skip("the same at every scale; measured at tiny")
+    from alarm.report.render import render
+    from tests.synthetic_runs import write_many
+
+    shutil.copytree(ROOT / "results" / "published", tmp_path / "published")
+    runs = write_many(tmp_path, runs=1000)
+    meter(lambda: render(tmp_path, "tiny"), rounds=1, warmup_rounds=0, work={"runs": runs})
 
 
 def test_throughput_import(meter, benchmark, pytestconfig):

@@ -53,6 +53,7 @@ COMPOSITIONS = {"denoised_rm": "holistic_only", "meta_rm": "holistic_only", "ala
 RECIPES = {"denoised_rm": "soft_label_margin", "meta_rm": "meta"}
 EXTENDED = ("alarm_as_released", "denoised_rm", "log_sigmoid", "log_sigmoid_sum", "meta_rm", "raw_sum")
 COMBINATIONS = ("alarm@soft_label_margin", "weighted_sum@simcse", "log_sigmoid@meta")
+COMPOSED = ("alarm", "weighted_sum", "log_sigmoid", "holistic_only")
 DEV_PROMPTS, ROUNDS = 30, 4
 EFFECTS = {"holistic_only": 0.3, "aspect_only": 0.0, "weighted_sum": 0.3, "alarm": 0.8, "mine": 0.5}
 """Shift of the holistic reward and of gold quality, in standard deviations over prompts."""
@@ -200,6 +201,27 @@ def write_experiment(results: Path, *, scale: str = "tiny", methods=tuple(EFFECT
             for aspect in ASPECTS[task][1:]:
                 write_run(results, run(task, "alarm", seed, aspect=aspect, scale=scale))
         write_shared(results, task, scale)
+
+
+def write_many(results: Path, *, runs: int, scale: str = "tiny", tasks=PAPER_TASK_NAMES) -> int:
+    """About so many runs of as many seeds as that takes: methods, ALaRM's variants and combinations, as in a full grid.
+
+    Returns:
+        How many were written, never fewer than `runs`.
+    """
+    grid = [f"{method}@{recipe}" for method in COMPOSED for recipe in ("meta", "simcse", "soft_label_margin")]
+    written = seed = 0
+    while written < runs:
+        seed += 1
+        for task in tasks:
+            named = [(method, None) for method in (*EFFECTS, *EXTENDED, *grid)]
+            for method, aspect in (*named, *(("alarm", aspect) for aspect in ASPECTS[task][1:])):
+                record = extended(run(task, method, seed, aspect=aspect, scale=scale))
+                write_run(results, record, parts=GOLD_PARTS[task])
+                written += 1
+    for task in tasks:
+        write_shared(results, task, scale, parts=GOLD_PARTS[task])
+    return written
 
 
 def best_of_k_record(task: str, scale: str = "tiny", prompts: int = 40, pool: int = 64) -> BestOfKRecord:

@@ -164,3 +164,13 @@ def test_who_wins_everything_stays_finite():
 def test_what_cannot_be_ranked_is_refused(outcomes, anchor, problem):
     with pytest.raises(ValueError, match=problem):
         rank(outcomes, anchor=anchor, seed=0)
+
+
+def test_strengths_do_not_depend_on_how_many_tables_are_worked_on_at_once(monkeypatch):
+    wins = np.random.default_rng(0).integers(1, 20, (7, 3, 5, 5))
+    start = bradley_terry(wins.mean(axis=0))
+    whole = bradley_terry(wins, start=start)
+    monkeypatch.setattr("alarm.evaluation.ranking.CHUNK", 50)
+    assert np.array_equal(bradley_terry(wins, start=start), whole)
+    alone = [[bradley_terry(table) for table in tables] for tables in wins]
+    np.testing.assert_allclose(whole, alone, atol=1e-9)

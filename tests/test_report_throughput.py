@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from alarm.records import RunRecord
+from alarm.records import RunRecord, read_records, records_folder
 from alarm.report.render import assemble
 from alarm.report.runs import TaskRuns
 from alarm.report.throughput_table import ALL, rates, seconds, throughput_table
-from tests.synthetic_runs import ENVIRONMENT, run, write_run
+from tests.synthetic_runs import ENVIRONMENT, run, write_many, write_run
 
 DURATIONS = {"rollout": 4.0, "scoring": 2.0, "update": 10.0, "evaluation": 1.5}
 
@@ -76,3 +76,10 @@ def test_cpu_and_gpu_runs_have_tables_of_their_own(tmp_path):
         "throughput_wmt": (10.0, 1),
         "throughput_wmt_gpu": (1.0, 1),
     }
+
+
+def test_made_up_runs_are_as_many_as_asked_for_and_all_different(tmp_path):
+    written = write_many(tmp_path, runs=60)
+    records = read_records(records_folder(tmp_path, "tiny"))
+    assert len({(r.task, r.run_name, r.seed) for r in records}) == written >= 60
+    assert {r.seed for r in records} == {1, 2} and {r.task for r in records} == {"long_form_qa", "wmt"}

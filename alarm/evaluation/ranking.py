@@ -23,6 +23,8 @@ PRIOR = 1.0
 RESAMPLES = 1_000
 ITERATIONS, TOLERANCE = 100, 1e-9
 LARGEST_STEP = 2.0
+CHUNK = 2**15
+"""Numbers of all tables that are worked on at once: so few stay in a processor's cache."""
 
 Outcomes = Mapping[tuple[str, str], NDArray]
 """(row, column) to [S, P]: 1 where row wins, -1 where column does, 0 for a tie, NaN where there is no verdict."""
@@ -60,22 +62,40 @@ def bradley_terry(wins: NDArray, *, start: NDArray | None = None) -> NDArray:
     3.0
     """
     size = np.shape(wins)[-1]
-    counts = np.where(np.eye(size, dtype=bool), 0.0, np.asarray(wins, dtype=np.float64))
+    counts = np.array(wins, dtype=np.float64)
+    counts[..., range(size), range(size)] = 0.0
     _check_finite(counts)
     games = counts + np.swapaxes(counts, -1, -2)
-    strengths = np.zeros(counts.shape[:-1]) if start is None else np.broadcast_to(start, counts.shape[:-1])
+    strengths = np.zeros(counts.shape[:-1])
+    if start is not None:
+        strengths += start
+    flat = [array.reshape(-1, *array.shape[first:]) for array, first in ((counts, -2), (games, -2), (strengths, -1))]
+    chunk = max(1, CHUNK // size**2)
+    parts = [[array[i : i + chunk] for array in flat] for i in range(0, len(flat[0]), chunk)]
+    enough = TOLERANCE * games.max()
     for _ in range(ITERATIONS):
-        chances = expit(strengths[..., :, None] - strengths[..., None, :])
-        gradient = (counts - games * chances).sum(axis=-1)
-        if np.abs(gradient).max() <= TOLERANCE * games.max():
+        found = [_newton_step(*part) for part in parts]
+        if max(slope for _, slope in found) <= enough:
             break
-        weights = games * chances * (1 - chances)
-        # The curvature is flat along a shift of all strengths, which the added constant holds in place.
-        curvature = weights.sum(axis=-1)[..., None] * np.eye(size) - weights + 1 / size
-        step = np.linalg.solve(curvature, gradient[..., None])[..., 0]
-        longest = np.abs(step).max(axis=-1, keepdims=True)
-        strengths = strengths + step * (LARGEST_STEP / np.maximum(longest, LARGEST_STEP))
+        for (*_, strength), (step, _) in zip(parts, found, strict=True):
+            strength += step
     return strengths - strengths.mean(axis=-1, keepdims=True)
+
+
+def _newton_step(wins: NDArray, games: NDArray, strengths: NDArray) -> tuple[NDArray, float]:
+    """[R, M], by which strengths [R, M] change in one step, and the largest slope of the log-likelihood before it."""
+    size = strengths.shape[-1]
+    chances = strengths[..., :, None] - strengths[..., None, :]
+    expit(chances, out=chances)
+    expected = games * chances
+    gradient = (wins - expected).sum(axis=-1)
+    weights = np.multiply(expected, 1 - chances, out=expected)
+    # The curvature is flat along a shift of all strengths, which the added constant holds in place.
+    curvature = np.subtract(1 / size, weights, out=chances)
+    curvature[:, range(size), range(size)] += weights.sum(axis=-1)
+    step = np.linalg.solve(curvature, gradient[..., None])[..., 0]
+    longest = np.abs(step).max(axis=-1, keepdims=True)
+    return step * (LARGEST_STEP / np.maximum(longest, LARGEST_STEP)), float(np.abs(gradient).max())
 
 
 def rank(
@@ -156,10 +176,14 @@ def _counts(names: Sequence[str], tables: Outcomes, drawn: NDArray) -> NDArray:
     """[R, S, M, M] wins of row over column over the drawn prompts [R, P], a tie half for both."""
     seeds = next(iter(tables.values())).shape[0]
     counts = np.zeros((len(drawn), seeds, len(names), len(names)))
-    for (row, column), table in tables.items():
-        i, j = names.index(row), names.index(column)
-        counts[..., i, j] = drawn @ _points(table).T
-        counts[..., j, i] = drawn @ _points(-table).T
+    places = {name: place for place, name in enumerate(names)}
+    for row in dict.fromkeys(row for row, _ in tables):
+        others = [column for first, column in tables if first == row]
+        own = np.concatenate([tables[row, column] for column in others])
+        i, j = places[row], [places[column] for column in others]
+        by_pair = (len(drawn), len(others), seeds)
+        counts[..., i, j] = (drawn @ _points(own).T).reshape(by_pair).swapaxes(1, 2)
+        counts[..., j, i] = (drawn @ _points(-own).T).reshape(by_pair).swapaxes(1, 2)
     return counts
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from alarm.evaluation.win_rates import Spread
 from alarm.report.captions import origin_of
+from alarm.report.growth_block import READING, growth_block
 from alarm.report.stored_benchmarks import StoredBenchmarks
 from alarm.report.tables import Block, Cell, Table
 
@@ -23,14 +24,20 @@ COLUMNS = {
     "device": "peak on device, GiB",
     "host": "peak on host, GiB",
 }
-RATES = ("tokens", "responses", "learned_tokens", "pairs", "steps", "tables")
+RATES = ("tokens", "responses", "learned_tokens", "pairs", "steps", "tables", "runs")
 
 
 def phases_table(stored: StoredBenchmarks) -> Table:
-    """One block per workload, one row per phase. Another machine's numbers are another file's, and another table."""
-    machine, benchmarks = stored.machine, stored.benchmarks
+    """One block per workload, one row per phase, and one of how cost grows where that was measured.
+
+    Another machine's numbers are another file's, and another table.
+    """
+    machine = stored.machine
+    growing = [bench["extra_info"] for bench in stored.benchmarks if "sizes" in bench["extra_info"]]
     by_workload: dict[str, list[Mapping[str, Any]]] = {}
-    for bench in benchmarks:
+    for bench in stored.benchmarks:
+        if bench["extra_info"] in growing:
+            continue
         by_workload.setdefault((bench.get("params") or {}).get("workload", ELSE), []).append(bench)
     rates = ", ".join(f"{dtype} {rate / 1e9:,.0f} GFLOP/s" for dtype, rate in machine["matrix_rates"].items())
     return Table(
@@ -43,10 +50,14 @@ def phases_table(stored: StoredBenchmarks) -> Table:
             "estimated: what `alarm.memory` computes for it without running it. Peaks are those of the process.",
             f"Share of the rate of 4096 x 4096 matrix products in the same run ({rates}); the phase's operations are "
             "those of its matrix products and attention, padding included.",
+            *([READING] if growing else []),
             *origin_of(machine["scale"], [machine], stored.day),
             *_further(machine),
         ],
-        blocks=[_block(name, found) for name, found in by_workload.items()],
+        blocks=[
+            *(_block(name, found) for name, found in by_workload.items()),
+            *([growth_block(growing)] if growing else []),
+        ],
     )
 
 

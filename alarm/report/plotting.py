@@ -31,9 +31,14 @@ class Drawing:
     def png(self, footer: str) -> bytes:
         """The figure with `footer` below it."""
         caption = self.figure.supxlabel(footer, fontsize=7, x=0.01, ha="left")
+        dpi, self.figure.dpi = self.figure.dpi, 110
+        buffer = io.BytesIO()
         try:
-            return self._saved(format="png", dpi=110)
+            # `savefig` would draw twice, the first time for the layout alone.
+            self.figure.canvas.print_png(buffer)
+            return buffer.getvalue()
         finally:
+            self.figure.dpi = dpi
             caption.set_text("")
             caption.set_in_layout(False)
 

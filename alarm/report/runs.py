@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +68,10 @@ class Aligned:
 
 @dataclass
 class TaskRuns:
-    """All runs of one task at one scale on one kind of hardware."""
+    """All runs of one task at one scale on one kind of hardware.
+
+    Tables ask for the same things thousands of times, so what follows from the records is kept; they do not change.
+    """
 
     task: str
     scale: str
@@ -84,9 +89,10 @@ class TaskRuns:
     metrics: list[MetricRecord] = field(default_factory=list)
     """Scores of metrics computed after the runs, such as COMET."""
     _generations: dict[tuple[str, int], dict[str, Generation]] = field(default_factory=dict)
+    _scores: dict[tuple[str, int, str], dict[str, float]] = field(default_factory=dict)
     _seed_spreads: dict[str, SeedSpread | None] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def finished(self) -> dict[str, dict[int, RunRecord]]:
         """Run name to seed to record, without the runs that failed."""
         runs: dict[str, dict[int, RunRecord]] = {}
@@ -99,11 +105,11 @@ class TaskRuns:
     def failed(self) -> list[RunRecord]:
         return [record for record in self.records if record.error is not None]
 
-    @property
+    @cached_property
     def seeds(self) -> list[int]:
         return sorted({record.seed for record in self.records})
 
-    @property
+    @cached_property
     def methods(self) -> list[str]:
         """Rows of the method tables: the paper's four, present or not, then all others.
 
@@ -112,7 +118,7 @@ class TaskRuns:
         others = {r.run_name for r in self.records if not (r.method == VARIED_METHOD and r.aspect_given)}
         return [*PAPER_METHODS, *sorted(others - set(PAPER_METHODS) - set(self.combinations))]
 
-    @property
+    @cached_property
     def combinations(self) -> list[str]:
         """Runs of a method with a recipe by name, such as `alarm@soft_label_margin`."""
         return sorted({record.run_name for record in self.records if WITH_RECIPE in record.method})
@@ -168,10 +174,13 @@ class TaskRuns:
         seeds = sorted(set.intersection(*(set(self.finished.get(run, {})) for run in runs)))
         tables = [self.scores(run, seed, score) for run in runs for seed in seeds]
         common = set.intersection(*map(set, tables)) if tables else set()
-        ids = tuple(i for i in sorted(common) if all(np.isfinite(table[i]) for table in tables))
-        values = np.array([[table[i] for i in ids] for table in tables], dtype=np.float64)
-        values = values.reshape(len(runs), len(seeds), len(ids))
-        return Aligned(dict(zip(runs, values, strict=True)), tuple(seeds), ids, len(common) - len(ids))
+        order = sorted(common)
+        values = np.array([[table[i] for i in order] for table in tables], dtype=np.float64)
+        values = values.reshape(len(tables), len(order))
+        defined = np.isfinite(values).all(axis=0)
+        ids = tuple(compress(order, defined))
+        values = values.compress(defined, axis=1).reshape(len(runs), len(seeds), len(ids))
+        return Aligned(dict(zip(runs, values, strict=True)), tuple(seeds), ids, len(order) - len(ids))
 
     def means(self, run: str, score: str) -> list[float]:
         """Per finished seed, the mean score over the prompts on which it is defined."""
@@ -198,12 +207,13 @@ class TaskRuns:
 
     def sft_scores(self, score: str) -> dict[str, float]:
         """The SFT policy's score of each prompt, empty where its responses are not on record."""
-        return {g.id: _score(g, score) for g in (self.sft or {}).values() if _has(g, score)}
+        return _values((self.sft or {}).values(), score)
 
     def scores(self, run: str, seed: int, score: str) -> dict[str, float]:
         """A finished run's score of each test prompt that has it."""
-        generations = self.generations(run, seed).values()
-        return {g.id: _score(g, score) for g in generations if _has(g, score)}
+        if (run, seed, score) not in self._scores:
+            self._scores[run, seed, score] = _values(self.generations(run, seed).values(), score)
+        return self._scores[run, seed, score]
 
     def generations(self, run: str, seed: int) -> dict[str, Generation]:
         """A finished run's test responses by prompt id, checked against its record."""
@@ -275,19 +285,18 @@ def _of_kind(record: BestOfKRecord, kind: str) -> BestOfKRecord | None:
     return record if hardware_kind(record.environment) == kind else None
 
 
-def _has(generation: Generation, score: str) -> bool:
-    if score == ALL_GOOD:
-        return bool(_gold_parts(generation))
-    return score == LENGTH or score in generation.scores
-
-
-def _score(generation: Generation, score: str) -> float:
+def _values(generations: Iterable[Generation], score: str) -> dict[str, float]:
+    """Prompt id to the score, without the responses that lack it."""
     if score == LENGTH:
-        return float(generation.length)
+        return {g.id: float(g.length) for g in generations}
     if score == ALL_GOOD:
-        parts = _gold_parts(generation)
-        return math.nan if any(map(math.isnan, parts)) else 100.0 * all(part >= FAULTLESS for part in parts)
-    return generation.scores[score]
+        parts = {g.id: _gold_parts(g) for g in generations}
+        return {name: _all_good(found) for name, found in parts.items() if found}
+    return {g.id: g.scores[score] for g in generations if score in g.scores}
+
+
+def _all_good(parts: Sequence[float]) -> float:
+    return math.nan if any(map(math.isnan, parts)) else 100.0 * all(part >= FAULTLESS for part in parts)
 
 
 def _gold_parts(generation: Generation) -> list[float]:

@@ -63,6 +63,7 @@ class Meter:
         target: Callable[[], object],
         *,
         rounds: int,
+        warmup_rounds: int = 1,
         work: Mapping[str, float],
         dtype: str = "float32",
         cost: Cost | None = None,
@@ -70,7 +71,7 @@ class Meter:
         estimated_bytes: int | None = None,
         facts: Mapping[str, Any] | None = None,
     ) -> None:
-        """Time `target` for so many rounds after one that warms up.
+        """Time `target` for so many rounds after one that warms up, unless another number of these is given.
 
         Args:
             target: the phase; the device is waited for before and after it.
@@ -89,7 +90,7 @@ class Meter:
             _on_device(target, device, events),
             setup=lambda: machine.synchronize(device),
             rounds=rounds,
-            warmup_rounds=1,
+            warmup_rounds=warmup_rounds,
         )
         info = self._benchmark.extra_info
         info |= {"device": device, "dtype": dtype, "work_per_round": dict(work), **(facts or {})}

@@ -121,8 +121,10 @@ def _of_preset(scale: str, task: str, prompt_tokens: int) -> Workload:
 
 
 def for_peers(name: str, policy: PolicySettings, *, batch: int, new_tokens: int) -> Workload:
-    """All weights tuned in fp32, 4 epochs of one mini-batch, prompts of 32 tokens, rewards per token from two scorers."""
-    ppo = PPOSettings(batch_size=batch, mini_batch_size=batch, epochs=4, max_prompt_tokens=32, max_new_tokens=new_tokens)
+    """All weights tuned in fp32, 4 epochs of one mini-batch, prompts of 32 tokens, per-token rewards of two scorers."""
+    ppo = PPOSettings(
+        batch_size=batch, mini_batch_size=batch, epochs=4, max_prompt_tokens=32, max_new_tokens=new_tokens
+    )
     return Workload(
         name=name,
         task="long_form_qa",
