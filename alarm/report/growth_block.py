@@ -15,8 +15,7 @@ READING = (
     "How cost grows: each size is twice the one before, everything else stays, and a round visits every size; seconds "
     "at the sizes of a row's name, in its order. The exponent k is that of `seconds = c * size^k`, by least squares on "
     "logarithms; beside it the same of the least matrix products of that work. Work that does not grow, such as the "
-    "start of every operation, draws it below the arithmetic's; what attention does with pairs of tokens beside its "
-    "products grows with the square of the length and draws it above."
+    "start of every operation, draws it below the arithmetic's."
 )
 
 
