@@ -27,6 +27,7 @@ if not (CHROMIUM and DRIVER):
     pytest.skip("install chromium and chromium-driver to test the page in a browser", allow_module_level=True)
 webdriver = pytest.importorskip("selenium.webdriver", reason="install the `test` extra to drive a browser")
 
+from selenium.common.exceptions import StaleElementReferenceException  # noqa: E402
 from selenium.webdriver.chrome.service import Service  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
@@ -61,6 +62,7 @@ def page(browser, address):
     for kind in ("browser", "performance"):
         browser.get_log(kind)
     browser.get(address)
+    wait_for_items(browser)
     yield browser
     assert browser.get_log("browser") == []
     events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
@@ -78,6 +80,11 @@ def show(browser, *, width: int, scheme: str) -> None:
 
 def choose(page, control: str, value: str) -> None:
     Select(page.find_element(By.ID, f"g-{control}")).select_by_value(value)
+
+
+def wait_for_items(page) -> None:
+    """The list is filled after the page has loaded, and its first items may be replaced at once."""
+    WebDriverWait(page, 30, ignored_exceptions=[StaleElementReferenceException]).until(lambda _: ids(page))
 
 
 def ids(page) -> list[str]:
@@ -186,14 +193,18 @@ def test_a_view_has_an_address(page, address):
     assert shown == [prompt_id(1)]
     page.get("about:blank")
     page.get(here)
+    wait_for_items(page)
     assert ids(page) == shown and page.find_element(By.ID, "g-numbers").is_selected()
     assert Select(page.find_element(By.ID, "g-seed")).first_selected_option.text == "all"
     link = page.find_element(By.CSS_SELECTOR, ".item header a")
     assert "id%3A" + prompt_id(1) in link.get_attribute("href")
     link.click()
-    assert ids(page) == [prompt_id(1)] and "show=" not in page.current_url
+    WebDriverWait(page, 30).until(lambda _: "show=" not in page.current_url)
+    wait_for_items(page)
+    assert ids(page) == [prompt_id(1)]
     page.get(address + "#generations?task=nope&seed=9&page=99&methods=alarm,nope&%E0%A4%A")
     page.refresh()
+    wait_for_items(page)
     assert texts(page, ".item:first-child .who") == ["alarm"], "what an address asks in vain is left out"
 
 
