@@ -256,6 +256,9 @@ def test_other_networks_are_left_as_they_are():
 
 
 def test_an_adapter_is_left_to_the_model():
-    from peft import LoraConfig, get_peft_model
+    from peft import LoraConfig, get_peft_model, inject_adapter_in_model
 
-    assert fused(get_peft_model(t5(), LoraConfig(target_modules=["q", "v"]))) is None
+    adapter = LoraConfig(target_modules=["q", "v"])
+    assert fused(get_peft_model(t5(), adapter)) is None
+    # As transformers loads a folder with an adapter in it: the model keeps its class.
+    assert fused(inject_adapter_in_model(adapter, t5())) is None

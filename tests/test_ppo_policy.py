@@ -289,7 +289,7 @@ def test_a_tokenizer_without_padding_pads_with_its_end_token_which_stays_possibl
     tokenizer.pad_token = None
     policy = Policy(AutoModelForCausalLM.from_pretrained(checkpoints["gpt2"]), tokenizer, seed=0)
     assert tokenizer.pad_token_id == tokenizer.eos_token_id
-    assert not policy.forbidden[tokenizer.eos_token_id]
+    assert policy.logit_bias[tokenizer.eos_token_id] == 0
 
 
 def test_settings_that_cannot_work_are_refused(checkpoints):

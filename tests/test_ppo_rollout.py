@@ -94,6 +94,14 @@ def test_kept_predictions_are_those_of_a_pass_over_the_responses(policies, archi
         torch.testing.assert_close(found, part, rtol=1e-4, atol=1e-5)
 
 
+def test_predictions_in_half_precision_are_not_kept(tmp_path):
+    path = tiny_models.checkpoint(tmp_path, "t5")
+    tiny_models.tokenizer().save_pretrained(path)
+    policy = Policy.load(path, PolicySettings(dtype="bfloat16", lora_rank=4), seed=0)
+    arguments = {"max_prompt_tokens": 16, "max_new_tokens": 4, "generator": torch.Generator().manual_seed(0)}
+    assert rollout(policy, PROMPTS, **arguments, keep_predictions=True).predictions is None
+
+
 @every_architecture
 def test_neighbours_change_no_greedy_response(policies, architecture):
     together = responses_of(draw(policies[architecture], seed=None))

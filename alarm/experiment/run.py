@@ -206,7 +206,7 @@ class Run:
                 max_prompt_tokens=self.settings.max_prompt_tokens,
                 max_new_tokens=self.settings.max_new_tokens,
                 generator=_generator(self.lab.device, self.spec.seed, iteration),
-                keep_predictions=self.lab.preset.policy.dtype == "float32",
+                keep_predictions=True,
             )
         with clock("scoring"), stopping():
             rewards = rewards_of(

@@ -56,6 +56,18 @@ class _Scatter(torch.autograd.Function):
         return gradient.index_select(0, index), None, None
 
 
+def distinct_rows(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Each distinct row of right-padded `ids` [B, S] once with its mask, and [B] which of them every row is.
+
+    Where all differ they are left as they are, and the third result is None.
+    """
+    distinct, place = ids.masked_fill(~mask, -1).unique(dim=0, return_inverse=True)
+    if len(distinct) == len(ids):
+        return ids, mask, None
+    # What stands in padding is never looked at, and 0 is an id of every vocabulary.
+    return distinct.clamp(min=0), distinct >= 0, place
+
+
 def take(values: Tensor, index: Tensor) -> Tensor:
     """Rows `index` [M], each at most once, of `values` [N, C]."""
     return _Gather.apply(values, index)

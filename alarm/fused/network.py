@@ -27,15 +27,14 @@ GPT2 = (GPT2LMHeadModel, GPT2ForSequenceClassification, GPT2ForTokenClassificati
 
 def fused(model: nn.Module) -> FusedT5 | FusedGPT2 | None:
     """The model computed faster, reading the same weights; None for one that has to run as it is."""
-    fuse_activations(model)
     # A subclass may compute something else, an adapter replaces linear layers, and half precision casts between.
-    if any(p.dtype not in WHOLE for p in model.parameters()) or hasattr(model, "peft_config"):
+    if type(model) not in T5 + GPT2 or hasattr(model, "peft_config"):
+        return None
+    if any(parameter.dtype not in WHOLE for parameter in model.parameters()):
         return None
     if type(model) in T5:
         return FusedT5(model)
-    if type(model) in GPT2 and _is_plain(model):
-        return FusedGPT2(model)
-    return None
+    return FusedGPT2(model) if _is_plain(model) else None
 
 
 def drops_out(model: nn.Module) -> bool:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 from transformers import PreTrainedModel
 
-from alarm.fused.layout import Packing, merged, rows_of
+from alarm.fused.layout import Packing, distinct_rows, merged, rows_of
 from alarm.fused.norms import rms_norm
 
 
@@ -35,11 +35,7 @@ class FusedT5:
 
     def encode(self, ids: Tensor, mask: Tensor) -> Encoded:
         """Read B prompts [B, S], boolean `mask`; one that several rows have is read once."""
-        distinct, place = ids.masked_fill(~mask, -1).unique(dim=0, return_inverse=True)
-        if len(distinct) < len(ids):
-            # What stands in padding is never looked at, and 0 is an id of every vocabulary.
-            ids, mask = distinct.clamp(min=0), distinct >= 0
-        return self.encode_rows(ids, mask, place if len(distinct) < len(place) else None)
+        return self.encode_rows(*distinct_rows(ids, mask))
 
     def encode_rows(self, ids: Tensor, mask: Tensor, prompt_of: Tensor | None) -> Encoded:
         """Read P prompts [P, S]; see `Encoded` for `prompt_of`."""

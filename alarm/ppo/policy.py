@@ -103,11 +103,6 @@ class Policy(nn.Module):
         """The names of the layers' classes, which accelerate asks for to shard layer by layer."""
         return list(self.model._no_split_modules or ())
 
-    @property
-    def forbidden(self) -> Tensor:
-        """[V], boolean: padding and other ids that are no text, which get probability 0; not the end token."""
-        return self.logit_bias < 0
-
     def forbid(self, token: int) -> None:
         """Never draw `token` from now on."""
         self.logit_bias[token] = FORBIDDEN_LOGIT

@@ -8,11 +8,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from alarm.fused import WHOLE
 from alarm.ppo import engine, processes
 from alarm.ppo.batch import TokenBatch
 from alarm.ppo.policy import Policy, TokenOutputs, spread
 from alarm.ppo.prompts import encode_prompts, padded
 from alarm.text.offsets import decode_with_offsets
+
+SHRINK = 0.75
+"""Rows that have ended are left out of the batch once at most this share is still running."""
+PENDING = 2**21
+"""Logits that are held until log-probabilities and entropies are taken of them together; 8 MiB."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,7 @@ class Rollout:
     truncated_prompts: int
     """Prompts that were cut at their end."""
     predictions: TokenOutputs | None = None
-    """What the policy said of the tokens when it drew them; None if it was not asked for."""
+    """What the policy said of the tokens when it drew them; None if it was not kept."""
 
     @property
     def lengths(self) -> Tensor:
@@ -50,11 +56,12 @@ def rollout(
 
     Dropout is off. Rows end at their end token or after `max_new_tokens`; padding and other ids that are no text are
     never drawn. With `keep_predictions` the policy's log-probabilities, values and entropies are kept for PPO, which
-    would otherwise compute them again; float32 policies only, as in half precision the two differ too much.
+    would otherwise compute them again; not those of a policy in half precision, where the two differ too much.
 
     Several processes (see `alarm.ppo.processes`) call this together. Each responds to its share of the prompts and gets
     all responses: those that one process would have drawn, save where rounding decides between two tokens.
     """
+    keep_predictions = keep_predictions and policy.model.dtype in WHOLE
     training = policy.training
     policy.eval()
     prompt_ids, prompt_mask, truncated = encode_prompts(policy, prompts, max_tokens=max_prompt_tokens)
@@ -76,14 +83,6 @@ def rollout(
         predictions = TokenOutputs(*(spread(part, response_mask) for part in kept))
     responses, offsets = decode_with_offsets(policy.tokenizer, batch.response_ids, batch.response_mask)
     return Rollout(batch, responses, offsets, truncated, predictions)
-
-
-SHRINK = 0.75
-"""Rows that have ended are left out of the batch once at most this share is still running."""
-
-
-PENDING = 2**21
-"""Logits that are held until log-probabilities and entropies are taken of them together; 8 MiB."""
 
 
 class _Responding:

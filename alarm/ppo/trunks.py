@@ -13,7 +13,8 @@ from torch import Tensor
 from transformers import DynamicCache, EncoderDecoderCache, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
 
-from alarm.fused import drops_out, fused
+from alarm.fused import drops_out, fuse_activations, fused
+from alarm.fused.layout import distinct_rows
 from alarm.fused.t5 import FusedT5
 from alarm.ppo.batch import TokenBatch
 
@@ -43,7 +44,8 @@ class Trunk(Protocol):
 
 
 def trunk_of(model: PreTrainedModel) -> Trunk:
-    """The fastest there is for the model."""
+    """The fastest there is for the model, whose activations are from now on computed in one pass."""
+    fuse_activations(model)
     network = fused(model)
     return HuggingFaceTrunk(model) if network is None else FusedTrunk(network)
 
@@ -203,12 +205,9 @@ def decoder_input(ids: Tensor, start: int) -> Tensor:
 
 def encode_distinct(model: PreTrainedModel, ids: Tensor, mask: Tensor) -> BaseModelOutput:
     """The encoder's states [B, S, H] of B prompts [B, S]; a prompt that several rows have is read once."""
-    distinct, place = ids.masked_fill(~mask, -1).unique(dim=0, return_inverse=True)
-    if len(distinct) == len(ids):
-        return BaseModelOutput(model.get_encoder()(input_ids=ids, attention_mask=mask.long())[0])
-    # What stands in padding is never looked at, and 0 is an id of every vocabulary.
-    states = model.get_encoder()(input_ids=distinct.clamp(min=0), attention_mask=(distinct >= 0).long())[0]
-    return BaseModelOutput(states[place])
+    ids, mask, place = distinct_rows(ids, mask)
+    states = model.get_encoder()(input_ids=ids, attention_mask=mask.long())[0]
+    return BaseModelOutput(states if place is None else states[place])
 
 
 def left_padded(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

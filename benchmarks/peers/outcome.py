@@ -20,7 +20,7 @@ def outcome(
         matrix_rate: operations per second, with as many threads.
     Returns:
         `ours` and `peer`: what `_times` returns; `ratio`: of medians, peer to ours, with `ratio_min` and `ratio_max`
-        over neighbouring rounds; `rollout_ratio`; `flops`, `floor_seconds` and `rollout_floor_seconds`.
+        over neighbouring rounds; `flops`, `floor_seconds` and `rollout_floor_seconds`.
     """
     flops, forward = iteration_flops(shape), forward_flops(shape)
     found = {
@@ -32,7 +32,6 @@ def outcome(
         "ratio": found["peer"]["median"] / found["ours"]["median"],
         "ratio_min": min(ratios),
         "ratio_max": max(ratios),
-        "rollout_ratio": found["peer"]["rollout_median"] / found["ours"]["rollout_median"],
         "flops": flops,
         "floor_seconds": flops / matrix_rate,
         "rollout_floor_seconds": forward / matrix_rate,

@@ -160,7 +160,7 @@ class Subject:
             max_prompt_tokens=ppo.max_prompt_tokens,
             max_new_tokens=ppo.max_new_tokens,
             generator=self.generator,
-            keep_predictions=self.workload.policy.dtype == "float32",
+            keep_predictions=True,
         )
 
     def score(self, name: str, responses: Sequence[str]) -> list[Score]:
