@@ -158,7 +158,7 @@ def test_throughput_scoring(meter, subject, scorer):
     if scorer in TEXT_SCORERS:
         # New texts in every round, each measured anew: scorers and their tools remember texts.
         batches = iter([subject.captions(seed=seed) for seed in range(subject.workload.rounds + 1)])
-        meter(lambda: [found.measure(text) for text in next(batches)], facts=facts, **common)
+        meter(lambda: found.score([""] * count, next(batches)), facts=facts, **common)
         return
     responses = subject.responses(count, seed=8)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -92,6 +93,23 @@ class FixedChecker(GrammarChecker):
 
     def find(self, text):
         return [(0, 1)]
+
+
+def test_harper_finds_the_same_on_several_threads(monkeypatch):
+    texts = [f"She saw an dog near {n} a a big park, and she {verb} it." for n in range(8) for verb in ("see", "saw")]
+    alone = GrammarScorer()
+    assert alone.threads == torch.get_num_threads()
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    together = GrammarScorer()
+    assert together.threads == 3
+    expected = [alone.measure(text) for text in texts]
+    assert all(score.spans for score in expected)
+    assert together.score(["p"] * 32, texts + texts) == expected + expected
+
+
+def test_no_more_threads_than_pay(monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 64)
+    assert GrammarScorer().threads == 8
 
 
 def test_any_checker_takes_harpers_place():

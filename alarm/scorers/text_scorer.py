@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from functools import lru_cache
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property, lru_cache
 
 from alarm.scorers.base import Score, Scorer
 
@@ -14,6 +15,9 @@ CACHED_TEXTS = 65_536
 
 class TextScorer(Scorer):
     """A scorer whose score depends on the response text only; the prompt is ignored."""
+
+    threads = 1
+    """Texts measured at once. Above 1, `measure` must bear calls from several threads, and gain by them."""
 
     def __init__(self) -> None:
         self._remembered = lru_cache(maxsize=CACHED_TEXTS)(self.measure)
@@ -26,4 +30,12 @@ class TextScorer(Scorer):
         """One `Score` per response, in order; repeated texts are measured once. Unequal lists raise `ValueError`."""
         if len(prompts) != len(responses):
             raise ValueError(f"{self.name}: {len(prompts)} prompts but {len(responses)} responses; pass one of each")
-        return [self._remembered(response) for response in responses]
+        distinct = list(dict.fromkeys(responses))
+        found = map if self.threads == 1 else self._pool.map
+        scores = dict(zip(distinct, found(self._remembered, distinct), strict=True))
+        return [scores[response] for response in responses]
+
+    @cached_property
+    def _pool(self) -> ThreadPoolExecutor:
+        """Threads that stay: a tool may have to warm up in each."""
+        return ThreadPoolExecutor(self.threads)
