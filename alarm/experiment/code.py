@@ -13,7 +13,6 @@ POLICY_CODE = (
     "tasks/base.py",
     "text/offsets.py",
     "fused",
-    "ppo/trunks.py",
     *(
         f"ppo/{name}.py"
         for name in (
@@ -44,6 +43,7 @@ REWARD_CODE = (
     "experiment/constants.py",
     "experiment/lab.py",
     "experiment/proactive.py",
+    "experiment/reward_lab.py",
     "experiment/scoring.py",
 )
 RUN_CODE = (

@@ -9,7 +9,8 @@ from typing import Any
 
 from alarm.experiment.code import REWARD_CODE
 from alarm.experiment.generation import Sample
-from alarm.experiment.lab import LABS, Lab, Pairs, Truths
+from alarm.experiment.lab import LABS, Lab
+from alarm.experiment.reward_lab import Pairs, Truths
 from alarm.files import sha256_of, write_json
 from alarm.reward_modeling.comparisons import Comparison
 from alarm.scorers.base import Scorer

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from alarm.experiment.generation import Sample
-from alarm.experiment.lab import LABS, Lab, Pairs, Truths
+from alarm.experiment.lab import LABS, Lab
+from alarm.experiment.reward_lab import Pairs, Truths
 from alarm.files import sha256_of
 from alarm.reward_modeling.annotators import compare
 from alarm.reward_modeling.comparisons import (
