@@ -184,8 +184,6 @@ class Session:
 
     def _check_models(self, *, used: bool) -> dict[str, str]:
         """The tasks' ready-made holistic models; where models and tools are used they are checked."""
-        from alarm.scorers.longformer import find_aspects
-
         settings = {task: self._preset(task).reward_models for task in self.tasks}
         ready_made = {task: models.holistic_model for task, models in settings.items() if models.holistic_model}
         if not used:
@@ -196,6 +194,8 @@ class Session:
         if "long_form_qa" in settings:
             SPLITTERS[settings["long_form_qa"].sentence_splitter].require()
             if settings["long_form_qa"].aspect_models is not None:
+                from alarm.scorers.longformer import find_aspects
+
                 find_aspects(settings["long_form_qa"].aspect_models)
         for spec in dict.fromkeys(ready_made.values()):
             check_holistic(spec, [task for task, other in ready_made.items() if other == spec])
