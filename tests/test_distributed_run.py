@@ -44,11 +44,14 @@ def steady_lab(task: str, store: Path) -> Lab:
 
 
 def assert_same_run(found: RunRecord, expected: RunRecord) -> None:
-    """Equal but for rounding: every number of the history, and the very same texts."""
+    """Equal but for rounding: every number of the history, and the very same texts.
+
+    Not what is measured on further samples, in which rounding has turned a token before.
+    """
     assert (found.error, len(found.history)) == (None, ITERATIONS)
     for row, wanted in zip(found.history, expected.history, strict=True):
         assert row.keys() == wanted.keys()
-        for name in row.keys() - {"seconds_update"}:
+        for name in row.keys() - {"seconds_update", "current_spread", "current_accuracy", "current_pairs"}:
             same = (
                 row[name] is None
                 if wanted[name] is None
