@@ -54,3 +54,14 @@ def known_methods():
     yield METHODS
     METHODS._entries.clear()
     METHODS._entries.update(before)
+
+
+@pytest.fixture
+def make_judge(tmp_path):
+    """A function from a server to a judge; all judges of a test have one cache, unless given another `folder`."""
+    from tests.judging import judge_of
+
+    def make(server, *, folder: Path = tmp_path, **settings):
+        return judge_of(server, folder, **settings)
+
+    return make
