@@ -91,6 +91,12 @@ def test_folders_that_cannot_be_written_are_refused(results, tmp_path):
         Session(scale="tiny", results=below, store=tmp_path / "store")
 
 
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs a file system that root cannot write to either")
+def test_results_where_not_even_root_can_write_are_refused():
+    with pytest.raises(ValueError, match="/proc is not a folder that can be written"):
+        Session(scale="tiny", results=Path("/proc/results"))
+
+
 @pytest.mark.parametrize(
     ("options", "runs", "sources", "pools"),
     [

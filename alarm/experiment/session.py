@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import tempfile
 import uuid
 import warnings
 from collections.abc import Mapping
@@ -294,9 +294,14 @@ def check_results(results: Path) -> Path:
     folder = results.absolute()
     while not folder.exists():
         folder = folder.parent
-    if not (folder.is_dir() and os.access(folder, os.W_OK)):
-        raise ValueError(f"--results {results}: {folder} is not a folder that can be written; name another one")
-    return results
+    try:
+        # Permissions do not tell: to root everything seems writable, what is mounted to be read only too.
+        with tempfile.TemporaryFile(dir=folder):
+            return results
+    except OSError:
+        raise ValueError(
+            f"--results {results}: {folder} is not a folder that can be written; name another one"
+        ) from None
 
 
 def check_grammar_checker(name: str) -> str:
