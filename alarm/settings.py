@@ -21,6 +21,7 @@ class DataSettings:
     """Which data a task reads, and how a corpus without splits of its own is split."""
 
     corpus: str = "world"  # "world" (generated), "multi30k", "europarl", "qa_feedback"
+    world_seed: int | None = None  # decides a generated world: names, facts, sentences; None: the task's own
     source_language: str = "de"  # of translation, as an ISO 639-1 code; the target is English
     prompt_prefix: str = ""  # before the source sentence, as pretrained T5 models expect
     pairs: int | None = None  # the first so many pairs of a corpus without splits; None: all
@@ -50,6 +51,17 @@ class PolicySettings:
 
 
 @dataclass(frozen=True)
+class BaseSettings:
+    """The base model of a generated world: what `python -m alarm pretrain` trains."""
+
+    texts: int = 16_000  # prompts with a response of mixed quality each
+    steps: int = 4000
+    batch_size: int = 64
+    learning_rate: float = 3e-3
+    seed: int = 0
+
+
+@dataclass(frozen=True)
 class SFTSettings:
     """Supervised fine-tuning of the initial policy."""
 
@@ -76,6 +88,7 @@ class RewardModelSettings:
     grammar_checker: str = "harper"  # or "languagetool", the paper's
     error_rate: float = 0.15  # share of judgements that are flipped at random
     temperature: float = 0.15  # of the annotators' choice, in units of gold quality
+    taste_share: float = 0.0  # share of judgements by length alone: the longer response is preferred
     span_error_rate: float = 0.1  # share of text units whose mark is wrong
     steps: int = 200
     batch_size: int = 64  # pairs
@@ -205,6 +218,7 @@ class Preset:
     task: str
     data: DataSettings = field(default_factory=DataSettings)
     policy: PolicySettings = field(default_factory=PolicySettings)
+    base: BaseSettings | None = None  # of a generated world; None: the policy is a checkpoint, or built from scratch
     sft: SFTSettings = field(default_factory=SFTSettings)
     reward_models: RewardModelSettings = field(default_factory=RewardModelSettings)
     aspect_training: AspectTrainingSettings = field(default_factory=AspectTrainingSettings)

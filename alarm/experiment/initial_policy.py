@@ -24,7 +24,9 @@ def build_initial_policy(lab: Lab, directory: Path) -> None:
     prompts = [example.prompt for example in examples]
     references = [example.reference for example in examples]
     lab.progress.start(f"{task.name} SFT policy")
-    if preset.policy.checkpoint is None:
+    if lab.base is not None:
+        policy = Policy.load(lab.base, replace(preset.policy, tuned="all"), seed=preset.sft.seed, device=lab.device)
+    elif preset.policy.checkpoint is None:
         policy = _from_scratch(lab, directory / "policy", [*prompts, *references])
     else:
         # All weights are tuned; PPO then adapts them by LoRA if the settings say so. The commit is that of the key.
@@ -54,7 +56,7 @@ def _fine_tune(lab: Lab, policy: Policy, prompts: list[str], references: list[st
     """
     preset = lab.preset
     if preset.sft.steps == 0:
-        if preset.policy.checkpoint is None:
+        if preset.policy.checkpoint is None and lab.base is None:
             raise ValueError("a policy built from scratch must be fine-tuned; set sft.steps above 0")
         return []
     return train_sft(

@@ -32,7 +32,6 @@ from alarm.tasks.qa_feedback_files import STORED, STORED_INPUTS, fetch, verify
 from alarm.tasks.qa_labels import completeness_preference, factuality_labels, preferred_pairs, relevance_labels
 from alarm.text.splitters import SPLITTERS, sentence_splitter
 
-WORLD_SEED = 11
 ANNOTATOR_SEED = 12
 HELD_OUT_SHARE = 8
 """One in this many annotated questions is kept for the reward models' reported accuracy."""
@@ -42,16 +41,22 @@ class LongFormQALab(Lab):
     task_name = LongFormQA.name
     task_code = (
         *(f"tasks/{name}.py" for name in ("long_form_qa", "qa_feedback", "qa_labels")),
-        *(f"tasks/worlds/{name}.py" for name in ("qa", "qa_annotators", "qa_facts")),
+        *(f"tasks/worlds/{name}.py" for name in ("habits", "qa", "qa_annotators", "qa_facts", "qa_habits")),
         "text/splitting.py",
         "experiment/long_form_qa.py",
     )
     learned = ("holistic", "factuality", "relevance", "completeness")
+    own_world_seed = 11
 
     def write_world(self, directory: Path) -> None:
         from alarm.tasks.worlds.qa import write_world
 
-        write_world(directory, seed=WORLD_SEED)
+        write_world(directory, seed=self.world_seed)
+
+    def base_text(self, count: int) -> list[tuple[str, str]]:
+        from alarm.tasks.worlds.qa import base_text
+
+        return base_text(self.world_seed, count)
 
     def data_directory(self) -> Path:
         """As for any task; QA-Feedback is fetched where the user names no folder."""
@@ -120,6 +125,7 @@ class LongFormQALab(Lab):
             list(predictions.values()),
             temperature=settings.temperature,
             error_rate=settings.error_rate,
+            taste_share=settings.taste_share,
             span_error_rate=settings.span_error_rate,
             seed=ANNOTATOR_SEED,
         )
@@ -141,6 +147,7 @@ class LongFormQALab(Lab):
             "wrong_label_share": sum(label != truth for label, truth in decided) / len(decided) if decided else None,
             "error_rate": settings.error_rate,
             "temperature": settings.temperature,
+            "taste_share": settings.taste_share,
             "span_error_rate": settings.span_error_rate,
         }
 

@@ -29,6 +29,8 @@ class PolicyLab(ABC):
     task_name: str
     task_code: tuple[str, ...]
     """Sources of this task alone, for `alarm.experiment.code`."""
+    own_world_seed: int
+    """Of the generated world whose base model the package holds."""
 
     def __init__(
         self,
@@ -50,6 +52,10 @@ class PolicyLab(ABC):
         """Write the generated data of scale `tiny` in the task's public format."""
 
     @abstractmethod
+    def base_text(self, count: int) -> list[tuple[str, str]]:
+        """`count` train prompts of the generated world with responses of mixed quality, for its base model."""
+
+    @abstractmethod
     def read_task(self, directory: Path) -> Task:
         """The task over `directory`, generated or real."""
 
@@ -69,8 +75,32 @@ class PolicyLab(ABC):
         """Where the task's data lie: a generated world, or the user's folder."""
         if self.preset.data.corpus != "world":
             return self._data
-        inputs = {"task": self.task_name, "scale": self.preset.scale}
+        inputs = {"task": self.task_name, "scale": self.preset.scale, "seed": self.world_seed}
         return self.artifact("world", POLICY_CODE, inputs, self.write_world)
+
+    @property
+    def world_seed(self) -> int:
+        """What decides the generated world."""
+        seed = self.preset.data.world_seed
+        return self.own_world_seed if seed is None else seed
+
+    @property
+    def base_folder(self) -> Path:
+        """Where the world's base model is, or will be."""
+        from alarm.experiment.base import base_folder
+
+        return base_folder(self.task_name, self.world_seed, self.own_world_seed, self.store.root)
+
+    @cached_property
+    def base(self) -> Path | None:
+        """The base model that the policy and the reward models start from; None where they start otherwise.
+
+        Raises:
+            ValueError: it is missing, damaged or belongs to another text; the message names the command that makes it.
+        """
+        from alarm.experiment.base import check_base
+
+        return None if self.preset.base is None or self.preset.policy.checkpoint else check_base(self)
 
     @cached_property
     def policy_start(self) -> Checkpoint | None:
@@ -89,6 +119,11 @@ class PolicyLab(ABC):
         """What tells the weights and the tokenizer of `policy_start` from others of the same name."""
         from alarm.scorers.checkpoints import hub_commit
 
+        from alarm.experiment.base import WEIGHTS
+        from alarm.files import sha256_of
+
+        if self.base is not None:
+            return {"base": sha256_of(self.base / WEIGHTS)}
         start, tokenizer_revision = self.policy_start, self.preset.policy.tokenizer_revision
         if start is None:
             return {}

@@ -176,8 +176,13 @@ class RewardLab(PolicyLab):
             "aspect_start": self.aspect_start,
         }
 
+    @property
+    def model_start(self) -> Path:
+        """What reward models start from: the world's base model, or the SFT policy where there is none."""
+        return self.policy_directory if self.base is None else self.base
+
     def _policy_start(self) -> dict[str, Any]:
-        return {"checkpoint": self.policy_directory, "tokenizer": self.tokenizer}
+        return {"checkpoint": self.model_start, "tokenizer": self.tokenizer}
 
     def _aspect_start(self, kind: str) -> dict[str, Any]:
         """Where the training of an aspect model starts, and how it goes where that is not the SFT policy."""
@@ -205,11 +210,11 @@ class RewardLab(PolicyLab):
         }
 
     def untrained_reader(self, seed: int) -> Reader:
-        """A holistic model before training: the SFT policy's weights below a new head."""
+        """A holistic model before training: the weights of `model_start` below a new head."""
         from alarm.scorers.reader import Reader
 
         return Reader.from_checkpoint(
-            self.policy_directory,
+            self.model_start,
             self.tokenizer,
             "holistic",
             seed=seed,

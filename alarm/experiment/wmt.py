@@ -25,9 +25,8 @@ from alarm.tasks.europarl import STEMS as EUROPARL_STEMS
 from alarm.tasks.parallel_text import MULTI30K_LINES, find_text
 from alarm.tasks.wmt import WMT
 
-WORLD_SEED = 21
 ANNOTATOR_SEED = 22
-CAPTION_PARTS = ("caption_grammar", "caption_lexicon", "caption_quality", "caption_reading")
+CAPTION_PARTS = ("caption_grammar", "caption_habits", "caption_lexicon", "caption_quality", "caption_reading")
 HELD_OUT_SHARE = 8
 """One in this many compared prompts is kept for the reward model's reported accuracy."""
 
@@ -38,15 +37,21 @@ class WMTLab(Lab):
         "tasks/wmt.py",
         "tasks/parallel_text.py",
         "text/chrf.py",
-        *(f"tasks/worlds/{name}.py" for name in ("captions", *CAPTION_PARTS)),
+        *(f"tasks/worlds/{name}.py" for name in ("captions", "habits", *CAPTION_PARTS)),
         "experiment/wmt.py",
     )
     learned = ("holistic",)
+    own_world_seed = 21
 
     def write_world(self, directory: Path) -> None:
         from alarm.tasks.worlds.captions import write_world
 
-        write_world(directory, seed=WORLD_SEED)
+        write_world(directory, seed=self.world_seed)
+
+    def base_text(self, count: int) -> list[tuple[str, str]]:
+        from alarm.tasks.worlds.captions import base_text
+
+        return base_text(self.world_seed, count)
 
     def data_directory(self) -> Path:
         """As for any task; Europarl is split and written as line files first, once."""
@@ -111,6 +116,7 @@ class WMTLab(Lab):
                 [qualities[name] for name in chosen],
                 temperature=settings.temperature,
                 error_rate=settings.error_rate,
+                taste_share=settings.taste_share,
                 seed=ANNOTATOR_SEED + (split == "dev"),
             )
             write_comparisons(directory / f"{split}.jsonl", comparisons)
@@ -123,6 +129,7 @@ class WMTLab(Lab):
             "wrong_label_share": wrong / total if total else None,
             "error_rate": settings.error_rate,
             "temperature": settings.temperature,
+            "taste_share": settings.taste_share,
         }
 
     def read_preferences(self, directory: Path) -> Pairs:

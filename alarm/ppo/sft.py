@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -13,6 +17,7 @@ from alarm.ppo.batch import TokenBatch
 from alarm.ppo.networks import set_dropout
 from alarm.ppo.policy import Policy
 from alarm.ppo.prompts import encode_prompts
+from alarm.ppo.sft_checkpoint import SFTCheckpoint
 from alarm.settings import SFTSettings
 
 MAX_GRAD_NORM = 1.0
@@ -30,12 +35,17 @@ def train_sft(
     max_prompt_tokens: int,
     max_new_tokens: int,
     on_step: Callable[[int, int, float], None] | None = None,
+    checkpoint: Path | None = None,
+    checkpoint_every: int = 0,
 ) -> list[float]:
     """Maximise the mean log-probability per token of the responses, end token included.
 
     AdamW with linear warm-up and cosine or linear decay, on every weight of the model that is trainable. A batch is
     read in `accumulation_steps` parts, whose gradients add up to that of the mean over all of its tokens. Warns if
     prompts or responses had to be cut. torch's own random state is left as it was.
+
+    With a folder `checkpoint` the training's state is kept there after every `checkpoint_every` steps, and an
+    interrupted training, called again in the same way, goes on from it and ends with the same weights.
 
     Returns:
         The loss of every step, in nats per token.
@@ -62,12 +72,18 @@ def train_sft(
     warmup = int(settings.warmup_share * settings.steps)
     schedule = get_scheduler(settings.schedule, optimizer, warmup, settings.steps)
     generator = torch.Generator().manual_seed(settings.seed)
-    losses = []
     set_dropout(policy.model, settings.dropout, adapters=False)
     policy.train()
     with torch.random.fork_rng(devices=[policy.device] if policy.device.type == "cuda" else []):
         torch.manual_seed(settings.seed)
-        for step, rows in enumerate(_batches(data, settings, generator), start=1):
+        kept = SFTCheckpoint(
+            checkpoint, checkpoint_every, _identity(settings, data), policy.model, optimizer, schedule
+        )
+        kept.restore()
+        losses = kept.losses
+        # Batches already learned from are drawn and passed over: drawing them costs nothing.
+        remaining = islice(_batches(data, settings, generator), len(losses), None)
+        for step, rows in enumerate(remaining, start=len(losses) + 1):
             optimizer.zero_grad(set_to_none=True)
             tokens = data.response_mask[rows].sum()
             losses.append(0.0)
@@ -80,6 +96,7 @@ def train_sft(
             torch.nn.utils.clip_grad_norm_(parameters, MAX_GRAD_NORM)
             optimizer.step()
             schedule.step()
+            kept.keep(settings.steps)
             if on_step is not None:
                 on_step(step, settings.steps, losses[-1])
     set_dropout(policy.model, 0.0, adapters=False)
@@ -97,6 +114,15 @@ def encode_responses(policy: Policy, responses: Sequence[str], *, max_tokens: in
     ids = torch.tensor([row + [pad] * (width - len(row)) for row in rows])
     mask = torch.arange(width) < torch.tensor([len(row) for row in rows]).unsqueeze(1)
     return ids.to(policy.device), mask.to(policy.device), cut
+
+
+def _identity(settings: SFTSettings, data: TokenBatch) -> dict[str, object]:
+    """What decides the numbers of a training: its settings and its tokens."""
+    digest = hashlib.sha256()
+    for tensor in (data.prompt_ids, data.response_ids):
+        digest.update(str(tuple(tensor.shape)).encode())
+        digest.update(tensor.cpu().numpy().tobytes())
+    return {**asdict(settings), "data": digest.hexdigest()}
 
 
 def _batches(data: TokenBatch, settings: SFTSettings, generator: torch.Generator):

@@ -15,6 +15,7 @@ from alarm.records.kinds import (
     Generation,
     JudgeRecord,
     MetricRecord,
+    PoolRecord,
     PromptRow,
     RewardModelRecord,
     RunRecord,
@@ -25,6 +26,7 @@ from alarm.records.paths import (
     best_of_k_path,
     judge_path,
     metric_path,
+    pool_path,
     prompts_path,
     record_path,
     reward_models_path,
@@ -35,7 +37,15 @@ from alarm.records.paths import (
 SCHEMA = 1
 
 AnyRecord = TypeVar(
-    "AnyRecord", RunRecord, SelectionRecord, SetupRecord, BestOfKRecord, RewardModelRecord, JudgeRecord, MetricRecord
+    "AnyRecord",
+    RunRecord,
+    SelectionRecord,
+    SetupRecord,
+    BestOfKRecord,
+    PoolRecord,
+    RewardModelRecord,
+    JudgeRecord,
+    MetricRecord,
 )
 Row = TypeVar("Row", Generation, PromptRow)
 _KINDS = {
@@ -43,31 +53,41 @@ _KINDS = {
     SelectionRecord: "selection",
     SetupRecord: "setup",
     BestOfKRecord: "best_of_k",
+    PoolRecord: "sft_pool",
     RewardModelRecord: "reward_models",
     JudgeRecord: "judge",
     MetricRecord: "metric",
 }
+
+_LATER = {RunRecord: ("samples",)}
+"""Fields that earlier versions did not write; where one is absent, it has its default."""
 
 
 class RecordError(ValueError):
     """A record that cannot be read; the message names the file and the remedy."""
 
 
-def write_record(results: Path, record: RunRecord, generations: Sequence[Generation] | None = None) -> Path:
-    """Write a run's generations, then its record, each atomically; returns the record's path.
+def write_record(
+    results: Path,
+    record: RunRecord,
+    generations: Sequence[Generation] | None = None,
+    samples: Sequence[Generation] | None = None,
+) -> Path:
+    """Write a run's greedy and sampled responses, then its record, each atomically; returns the record's path.
 
-    The record carries a checksum of the generations, so that a mixture of two runs is noticed.
+    The record carries checksums of both, so that a mixture of two runs is noticed.
 
     Raises:
         ValueError: the folder cannot be written, or two generations have one id.
     """
     path = record_path(results, record.scale, record.task, record.run_name, record.seed)
-    pointer = None
-    if generations is not None:
-        file = path.with_suffix(".generations.jsonl")
-        write_generations(file, generations)
-        pointer = {"file": file.name, "sha256": sha256_of(file), "examples": len(generations)}
-    return _write(path, replace(record, generations=pointer))
+    pointers = {"generations": None, "samples": None}
+    for name, rows in (("generations", generations), ("samples", samples)):
+        if rows is not None:
+            file = path.with_suffix(f".{name}.jsonl")
+            write_generations(file, rows)
+            pointers[name] = {"file": file.name, "sha256": sha256_of(file), "examples": len(rows)}
+    return _write(path, replace(record, **pointers))
 
 
 def write_selection(results: Path, record: SelectionRecord) -> Path:
@@ -80,6 +100,10 @@ def write_setup(results: Path, record: SetupRecord) -> Path:
 
 def write_best_of_k(results: Path, record: BestOfKRecord) -> Path:
     return _write(best_of_k_path(results, record.scale, record.task), record)
+
+
+def write_pool(results: Path, record: PoolRecord) -> Path:
+    return _write(pool_path(results, record.scale, record.task), record)
 
 
 def write_reward_models(results: Path, record: RewardModelRecord) -> Path:
@@ -116,6 +140,11 @@ def read_setup(path: Path) -> SetupRecord:
 def read_best_of_k(path: Path) -> BestOfKRecord:
     """As `read_record`, for `best_of_k.json`."""
     return _read(path, BestOfKRecord)
+
+
+def read_pool(path: Path) -> PoolRecord:
+    """As `read_record`, for `sft_pool.json`."""
+    return _read(path, PoolRecord)
 
 
 def read_reward_models(path: Path) -> RewardModelRecord:
@@ -176,22 +205,33 @@ def read_prompts(path: Path) -> list[PromptRow]:
 
 
 def generations_of(record: RunRecord) -> list[Generation]:
-    """The generations a record points to, checked against its checksum.
+    """The greedy test responses a record points to, checked against its checksum.
 
     Raises:
         RecordError: the record has none, or the file is missing or is not the one the record was written with.
     """
-    if record.path is None or record.generations is None:
-        raise RecordError(f"the record of {record.task} {record.run_name} seed {record.seed} has no generations")
-    path = record.path.parent / record.generations["file"]
-    if path.is_file() and sha256_of(path) != record.generations["sha256"]:
+    return _responses_of(record, "generations")
+
+
+def samples_of(record: RunRecord) -> list[Generation]:
+    """The sampled test responses a record points to; raises as `generations_of`."""
+    return _responses_of(record, "samples")
+
+
+def _responses_of(record: RunRecord, name: str) -> list[Generation]:
+    pointer = getattr(record, name)
+    if record.path is None or pointer is None:
+        raise RecordError(f"the record of {record.task} {record.run_name} seed {record.seed} has no {name}")
+    path = record.path.parent / pointer["file"]
+    if path.is_file() and sha256_of(path) != pointer["sha256"]:
         raise RecordError(f"{path} does not belong to {record.path.name} beside it; delete both and run again")
     return read_generations(path)
 
 
 def _generation(row: Mapping[str, Any]) -> Generation:
     scores = {name: math.nan if value is None else float(value) for name, value in row["scores"].items()}
-    return Generation(str(row["id"]), str(row["response"]), int(row["length"]), scores, row.get("spans", {}))
+    spans, habit = row.get("spans", {}), str(row.get("habit", ""))
+    return Generation(str(row["id"]), str(row["response"]), int(row["length"]), scores, spans, habit)
 
 
 def _prompt(row: Mapping[str, Any]) -> PromptRow:
@@ -240,7 +280,7 @@ def _read(path: Path, cls: type[AnyRecord]) -> AnyRecord:
     known = {f.name: f for f in fields(cls) if f.name != "path"}
     unknown = values.keys() - known.keys()
     # Every field is written, so an absent one means a damaged or foreign file even where there is a default.
-    absent = known.keys() - values.keys()
+    absent = known.keys() - values.keys() - set(_LATER.get(cls, ()))
     if unknown or absent:
         problem = f"lacks {', '.join(sorted(absent))}" if absent else f"has unknown {', '.join(sorted(unknown))}"
         raise RecordError(f"{path} {problem}; {remedy}")

@@ -21,6 +21,8 @@ class Generation:
     spans: Mapping[str, Sequence[Sequence[float]]] = field(default_factory=dict)
     """Where an aspect's rewards lie: [start, end, value] per span, in characters of the response, `end` exclusive; only
     aspects that reward parts of a response (sentences, words) are named."""
+    habit: str = ""
+    """Which writer of a generated world it looks like; empty where the task knows no habits."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,9 @@ class RunRecord:
     """One row per PPO iteration: iteration, reward, holistic, gold, kl, entropy, length, and whatever else was logged;
     None where a number was not measured, as `dev_gold` between evaluations."""
     metrics: Mapping[str, Mapping[str, Any]]
-    """`test` and `sft`: means per score name, and of the length as `tokens`; `corpus`: metrics of a whole set of
-    responses, each with `name`, `value` and `signature`."""
+    """`test` and `sft`: means per score name over greedy test responses, and of the length as `tokens`;
+    `test_sampled` and `sft_sampled`: the same over samples; `corpus`: metrics of a whole set of greedy responses, each
+    with `name`, `value` and `signature`."""
     directions: Mapping[str, bool]
     """Score name to whether higher is better."""
     score_labels: Mapping[str, str]
@@ -69,7 +72,9 @@ class RunRecord:
     aspect_given: bool = False
     """True if the aspect was named by the user rather than selected; it is then part of the run's name."""
     generations: Mapping[str, Any] | None = None
-    """Name, sha256 and number of lines of the file of generations, set by `write_record`."""
+    """Name, sha256 and number of lines of the file of greedy test responses, set by `write_record`."""
+    samples: Mapping[str, Any] | None = None
+    """The same of the file of test responses sampled at temperature 1, one per prompt."""
     error: str | None = None
     """Why and where the run stopped, if it failed."""
     method_settings: Mapping[str, Any] = field(default_factory=dict)
@@ -143,6 +148,27 @@ class BestOfKRecord:
     gold_name: str
     finished: str
     """ISO 8601, UTC."""
+    environment: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class PoolRecord:
+    """Samples of the SFT policy on dev prompts with all their scores: what is known of rewards before any PPO."""
+
+    task: str
+    scale: str
+    samples: int
+    """Per prompt, k."""
+    scores: Mapping[str, Sequence[Sequence[float]]]
+    """Score name, as in `Generation.scores`, to [P][k] values."""
+    habits: Sequence[Sequence[str]]
+    """[P][k], as `Generation.habit`; empty where the task knows none."""
+    demonstrators: Sequence[Mapping[str, Any]]
+    """The writers that the SFT policy imitates: `name`, `share`, `description`; empty where the task knows none."""
+    held_out: Mapping[str, Any]
+    """The holistic model on held-out pairs labelled by gold: `pairs`, `accuracy` (percent)."""
+    score_labels: Mapping[str, str]
+    directions: Mapping[str, bool]
     environment: Mapping[str, Any]
 
 

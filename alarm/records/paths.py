@@ -36,6 +36,14 @@ def sft_generations_path(results: Path, scale: str, task: str) -> Path:
     return records_folder(results, scale, task) / "sft.generations.jsonl"
 
 
+def sft_samples_path(results: Path, scale: str, task: str) -> Path:
+    return records_folder(results, scale, task) / "sft.samples.jsonl"
+
+
+def pool_path(results: Path, scale: str, task: str) -> Path:
+    return records_folder(results, scale, task) / "sft_pool.json"
+
+
 def prompts_path(results: Path, scale: str, task: str) -> Path:
     return records_folder(results, scale, task) / "prompts.jsonl"
 

@@ -16,10 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from alarm.tasks.qa_feedback import policy_prompt
+from alarm.tasks.worlds.habits import draw_habit
 from alarm.tasks.worlds.qa_facts import KINDS, SLOTS, Fact, Topic
+from alarm.tasks.worlds.qa_habits import HABITS, demonstration, flawed, sentence, write
 
-SIZES: Mapping[str, int] = {"sft": 4000, "train": 6000, "dev": 400, "test": 400}
-"""Prompts per split; `sft` is the first part of `train`."""
+SIZES: Mapping[str, int] = {"sft": 4000, "train": 9000, "dev": 400, "test": 400}
+"""Prompts per split; `sft` has the prompts of the first part of `train`, answered by writers with habits."""
 
 NAMES = 16
 
@@ -114,10 +116,13 @@ class World:
     def answer(self, question: Question, meant: Sequence[Entity]) -> str:
         """The ideal answer: attribute by attribute, each for every entity that is meant. Facts about
         one entity, or two facts in all, are a sentence each; else two facts share a sentence."""
-        facts = [self.facts[entity][slot] for slot in question.slots for entity in meant]
-        join = len(meant) > 1 and len(facts) > 2
-        groups = [facts[i : i + 2] for i in range(0, len(facts), 2)] if join else [[fact] for fact in facts]
-        return " ".join(_sentence(group) for group in groups)
+        return write([self.facts[entity][slot] for slot in question.slots for entity in meant])
+
+    @property
+    def values(self) -> dict[str, tuple[str, ...]]:
+        """Attribute to all the values that the world's facts have."""
+        facts = [fact for facts in self.facts.values() for fact in facts.items()]
+        return {slot: tuple(dict.fromkeys(fact.value for of, fact in facts if of == slot)) for slot in SLOTS}
 
     def passages(self, question: Question, meant: Sequence[Entity], rng: np.random.Generator) -> list[dict[str, str]]:
         """Passages about the entities that are meant and sometimes about another, one to three, in random order.
@@ -136,14 +141,15 @@ class World:
         for i in rng.permutation(len(described)):
             kind, name = described[i]
             slots = [slot for slot in SLOTS if slot in question.slots or rng.random() < 0.5]
-            content = " ".join(_sentence([self.facts[kind, name][slot]]) for slot in slots)
+            content = " ".join(sentence([self.facts[kind, name][slot]]) for slot in slots)
             written.append({"wikipage": f"{name} ({kind})", "content": content})
         return written
 
 
 def write_world(directory: Path | str, *, seed: int, sizes: Mapping[str, int] = SIZES) -> None:
-    """Write `train.json`, `train_1k.json` (its first part, for supervised fine-tuning), `dev.json` and `test.json`.
+    """Write `train.json`, `train_1k.json` (for supervised fine-tuning), `dev.json` and `test.json`.
 
+    The answers of `train_1k.json` are demonstrations by writers with habits, named as `writer`; all others are ideal.
     Facts recur in all splits; questions, and therefore prompts, never do: three quarters of the world's questions
     belong to train, an eighth each to dev and test. Within a split a question may come again with other passages.
 
@@ -161,15 +167,38 @@ def write_world(directory: Path | str, *, seed: int, sizes: Mapping[str, int] = 
     world, rng = World(seed), np.random.default_rng([seed, 1])
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
+    for name, questions in _parts(world, rng).items():
+        rows = _rows(world, questions, sizes[name], rng)
+        _write(directory / f"{name}.json", rows)
+        if name == "train":
+            _write(directory / "train_1k.json", _demonstrated(world, rows[: sizes["sft"]], seed))
+
+
+def base_text(seed: int, count: int) -> list[tuple[str, str]]:
+    """`count` prompts about the train questions of the world of this seed, each with an answer of mixed quality."""
+    world = World(seed)
+    questions = _parts(world, np.random.default_rng([seed, 1]))["train"]
+    rng = np.random.default_rng([seed, 3])
+    rows = _rows(world, questions, count, rng)
+    return [(row["text"], flawed(row["answer"][0], row["passages"], world.values, rng)) for row in rows]
+
+
+def _parts(world: World, rng: np.random.Generator) -> dict[str, list[Question]]:
+    """The world's questions by split, dev and test before train."""
     questions = world.questions()
     questions = [questions[i] for i in rng.permutation(len(questions))]
     eighth = len(questions) // 8
-    parts = {"dev": questions[:eighth], "test": questions[eighth : 2 * eighth], "train": questions[2 * eighth :]}
-    for name, part in parts.items():
-        rows = _rows(world, part, sizes[name], rng)
-        _write(directory / f"{name}.json", rows)
-        if name == "train":
-            _write(directory / "train_1k.json", rows[: sizes["sft"]])
+    return {"dev": questions[:eighth], "test": questions[eighth : 2 * eighth], "train": questions[2 * eighth :]}
+
+
+def _demonstrated(world: World, rows: Sequence[dict], seed: int) -> list[dict]:
+    """The rows with the answer of a writer drawn by share."""
+    rng, values, written = np.random.default_rng([seed, 2]), world.values, []
+    for row in rows:
+        habit = draw_habit(HABITS, rng)
+        text = demonstration(row["answer"][0], row["passages"], habit, values, rng)
+        written.append({**row, "answer": [text], "writer": habit})
+    return written
 
 
 def _rows(world: World, questions: Sequence[Question], count: int, rng: np.random.Generator) -> list[dict]:
@@ -204,11 +233,6 @@ def _pair_questions(subject: str) -> list[tuple[tuple[str, str], str]]:
         for first, second in itertools.permutations(SLOTS, 2)
         for form in _QUESTIONS[first][:2]
     ]
-
-
-def _sentence(facts: Sequence[Fact]) -> str:
-    text = ", while ".join(fact.clause for fact in facts)
-    return text[0].upper() + text[1:] + "."
 
 
 def _value(slot: str, rng: np.random.Generator) -> str:

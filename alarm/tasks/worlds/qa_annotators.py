@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from alarm.reward_modeling.annotators import choose
 from alarm.tasks.base import Example
 from alarm.tasks.qa_feedback import PAIRS, PREDICTIONS, ErrorSpan, Feedback, MissingInfo
 from alarm.tasks.worlds.qa_facts import Claim, Verdict, facts_of, judge, passage_facts, quality
@@ -41,13 +42,13 @@ def annotate(
     temperature: float,
     error_rate: float,
     span_error_rate: float,
+    taste_share: float = 0.0,
     seed: int,
 ) -> tuple[list[Feedback], list[TrueLabels]]:
     """Let simulated people give feedback on four predictions for each question.
 
-    Preference: of predictions with gold qualities p and q the first is chosen with probability
-    sigmoid((p - q) / temperature); then the choice is swapped with probability `error_rate`. Equal qualities: no
-    preference. Marks: every claim of the first prediction is misjudged with probability `span_error_rate`, when an
+    Preference: as `alarm.reward_modeling.annotators.choose`, lengths counted in words; where qualities are equal, none.
+    Marks: every claim of the first prediction is misjudged with probability `span_error_rate`, when an
     error is overlooked, or a right claim marked as irrelevant or unverifiable. With the same probability each missing
     fact is overlooked, and each sentence but the first left out of the corrected answer, which is otherwise the ideal
     one.
@@ -57,6 +58,7 @@ def annotate(
         predictions: four responses to each.
         temperature: of choices, in units of gold quality; > 0.
         error_rate: share of choices that are swapped, in [0, 0.5].
+        taste_share: share of choices by length alone, in [0, 1].
         span_error_rate: share of wrong marks, in [0, 1].
         seed: decides all of the annotators' chances.
     Returns:
@@ -64,6 +66,7 @@ def annotate(
     """
     _check(examples, predictions, temperature, error_rate, span_error_rate)
     rng = np.random.default_rng(seed)
+    chances = {"temperature": temperature, "error_rate": error_rate, "taste_share": taste_share}
     records, truths = [], []
     for example, texts in zip(examples, predictions, strict=True):
         reference, passages = example.reference, example.fields["passages"]
@@ -98,7 +101,7 @@ def annotate(
                 errors=tuple(mark for mark in marks if mark),
                 missing=tuple(info for info, seen in zip(missing, noticed, strict=True) if seen),
                 corrected=_corrected(reference, span_error_rate, rng),
-                preference=_choices(qualities, temperature, error_rate, rng),
+                preference=_choices(texts, qualities, rng, **chances),
             )
         )
     return records, truths
@@ -140,11 +143,13 @@ def _check(examples, predictions, temperature: float, error_rate: float, span_er
         )
 
 
-def _choices(qualities: Sequence[float], temperature: float, error_rate: float, rng: np.random.Generator):
+def _choices(texts: Sequence[str], qualities: Sequence[float], rng: np.random.Generator, **chances: float):
+    """1 or 2, which of each of `PAIRS` is preferred; 0 where their qualities are equal."""
     first, second = np.array([[qualities[i], qualities[j]] for i, j in PAIRS]).T
-    chance = 1.0 / (1.0 + np.exp(-np.clip((first - second) / temperature, -50.0, 50.0)))
-    prefers_first = (rng.random(len(PAIRS)) < chance) ^ (rng.random(len(PAIRS)) < error_rate)
-    return tuple(np.where(first == second, 0, np.where(prefers_first, 1, 2)).tolist())
+    lengths = [len(text.split()) for text in texts]
+    length_a, length_b = np.array([[lengths[i], lengths[j]] for i, j in PAIRS]).T
+    chosen = choose(first, second, generator=rng, length_a=length_a, length_b=length_b, **chances)
+    return tuple(np.where(chosen.truth == 0, 0, np.where(chosen.prefers_a, 1, 2)).tolist())
 
 
 def _mark(text: str, judged: Sequence[tuple[Claim, Verdict]], i: int, verdict: Verdict, passages) -> ErrorSpan | None:

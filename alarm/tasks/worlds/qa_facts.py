@@ -19,6 +19,9 @@ KINDS: Mapping[str, Mapping[str, str]] = {
 
 SLOTS = ("maker", "year", "place")
 
+OPENINGS: Mapping[str, str] = {"chatty": "Well,", "bluffer": "Surely,", "careful": "In brief,"}
+"""How writers with a habit open their answers; an opening states nothing."""
+
 
 @dataclass(frozen=True)
 class Topic:
@@ -82,8 +85,9 @@ def _pattern() -> re.Pattern[str]:
     predicates = "|".join(sorted({re.escape(predicate) for slots in KINDS.values() for predicate in slots.values()}))
     # Any name or year may follow any predicate: "opened in Carsby" is a statement, if not one of the world's facts.
     value = r"\d{4}|[A-Z][a-z]+(?: (?!The\b)[A-Z][a-z]+)?"
+    openings = "|".join(re.escape(opening) for opening in OPENINGS.values())
     return re.compile(
-        rf"(?:\b(?:while|and) )?\b[Tt]he (?P<kind>{'|'.join(KINDS)}) (?P<name>[A-Z][a-z]+) "
+        rf"(?:(?:\b(?:while|and)|{openings}) )?\b[Tt]he (?P<kind>{'|'.join(KINDS)}) (?P<name>[A-Z][a-z]+) "
         rf"(?P<predicate>{predicates}) (?P<value>{value})\b[.,;!?]*"
     )
 
@@ -96,7 +100,8 @@ _WORD = re.compile(r"\w+")
 @lru_cache(maxsize=65536)
 def parse(text: str) -> tuple[Claim, ...]:
     """Read a text back into claims, in order. What is left between well-formed statements is one claim per sentence
-    without a fact, unless it holds nothing but punctuation and a connecting "while" or "and"."""
+    without a fact, unless it holds nothing but punctuation and a connecting "while" or "and". An opening belongs to the
+    statement that follows it."""
     claims, position = [], 0
     for match in _CLAIM.finditer(text):
         claims += _unreadable(text, position, match.start())
