@@ -63,6 +63,8 @@ class Method:
     """How the holistic reward model is trained."""
     properties: str = "none"
     """Which property rewards and reference levels `compose` reads, one of `PROPERTIES`."""
+    kl_coef: float | None = None
+    """Initial coefficient of the KL penalty; None takes the preset's."""
     released_defects: bool = False
     """Reproduce the released code's score placement and loss mask (see `alarm.ppo.released`)."""
 

@@ -207,6 +207,8 @@ class EvaluationSettings:
     dev_examples: int = 100  # greedy evaluation during training
     test_examples: int = 200
     selection_examples: int = 300  # dev prompts for z-constants and greedy/sampled selection pairs
+    pool_prompts: int = 150  # of these, prompts of the scored pool of SFT samples
+    pool_samples: int = 8  # SFT samples of each
     batch_size: int = 128  # responses generated at once, other than in PPO's rollouts
 
 

@@ -3,10 +3,12 @@
 from baselines import (
     aspect_only,
     denoised_rm,
+    holistic_low_kl,
     holistic_only,
     log_sigmoid,
     log_sigmoid_sum,
     meta_rm,
+    oracle,
     raw_sum,
     weighted_sum,
 )
@@ -14,10 +16,12 @@ from baselines import (
 __all__ = [
     "aspect_only",
     "denoised_rm",
+    "holistic_low_kl",
     "holistic_only",
     "log_sigmoid",
     "log_sigmoid_sum",
     "meta_rm",
+    "oracle",
     "raw_sum",
     "weighted_sum",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ from alarm.experiment.code import REWARD_CODE
 from alarm.experiment.constants import Constants, paper_constants
 from alarm.experiment.proactive import agreement_with_gold, select
 from alarm.experiment.reward_lab import RewardLab
-from alarm.experiment.scoring import score_generations
+from alarm.experiment.scoring import score_generations, scored_pool
 from alarm.files import read_json, write_json
 from alarm.records import Generation, read_generations, write_generations
 from alarm.registry import Registry
 from alarm.reward_modeling.recipes import RECIPES
 from alarm.scorers.base import Scorer
+from alarm.scorers.gold import GoldScorer
+from alarm.tasks.base import Example
 
 LABS: Registry[type[Lab]] = Registry("task")
 
@@ -30,6 +33,27 @@ class Lab(RewardLab):
     @abstractmethod
     def aspect_scorers(self) -> dict[str, Scorer]:
         """The task's aspects, in the order of the paper's tables, without measured constants."""
+
+    def holistic(self, recipe: str = "plain") -> Scorer:
+        """As for any reward lab; gold quality itself for the recipe that trains nothing."""
+        if not RECIPES[recipe].trained:
+            return self._once("holistic", recipe, lambda: GoldScorer(self.gold_of_prompts, self.task.gold_name))
+        return super().holistic(recipe)
+
+    def gold_of_prompts(self, prompts: Sequence[str], responses: Sequence[str]) -> list[float]:
+        """Gold quality of responses to prompts of the train, dev or test split.
+
+        Raises:
+            ValueError: a prompt that none of them has.
+        """
+        unknown = next((prompt for prompt in prompts if prompt not in self._by_prompt), None)
+        if unknown is not None:
+            raise ValueError(f"gold quality of {unknown[:60]!r} is not known: it is no prompt of {self.task_name}")
+        return self.task.gold([self._by_prompt[prompt] for prompt in prompts], responses)
+
+    @cached_property
+    def _by_prompt(self) -> dict[str, Example]:
+        return {example.prompt: example for split in ("train", "dev", "test") for example in self.task.split(split)}
 
     @property
     def holistic_scorer(self) -> Scorer:
@@ -89,14 +113,31 @@ class Lab(RewardLab):
     @cached_property
     def sft_test_generations(self) -> list[Generation]:
         """The SFT policy's greedy test responses with all their scores."""
+        return self._sft_test(count=0)
 
+    @cached_property
+    def sft_test_samples(self) -> list[Generation]:
+        """One sampled test response of the SFT policy per prompt, with all its scores."""
+        return self._sft_test(count=1)
+
+    def _sft_test(self, *, count: int) -> list[Generation]:
         def build(path: Path) -> None:
             examples = self.task.split("test")[: self.preset.evaluation.test_examples]
-            samples = self.sft_samples("test", examples, count=0)
+            samples = self.sft_samples("test", examples, count=count)
             write_generations(path / "generations.jsonl", score_generations(self, examples, samples))
 
-        path = self.artifact("sft_test", REWARD_CODE, self._reward_inputs() | self.inputs("evaluation"), build)
-        return read_generations(path / "generations.jsonl")
+        inputs = self._reward_inputs() | self.inputs("evaluation") | {"count": count}
+        return read_generations(self.artifact("sft_test", REWARD_CODE, inputs, build) / "generations.jsonl")
+
+    @cached_property
+    def pool(self) -> dict[str, Any]:
+        """Samples of the SFT policy on dev prompts with all their scores: what `PoolRecord` holds of them."""
+
+        def build(path: Path) -> None:
+            write_json(path / "pool.json", scored_pool(self))
+
+        inputs = self._reward_inputs() | self.inputs("evaluation")
+        return read_json(self.artifact("sft_pool", REWARD_CODE, inputs, build) / "pool.json")
 
     def setup_facts(self) -> dict[str, Any]:
         """What came out before PPO: SFT quality, annotator noise, reward-model accuracy, constants.

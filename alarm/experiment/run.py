@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +51,10 @@ class Run:
         """Raises `ValueError` if the method asks for an aspect that the task lacks, or batches cannot be cut evenly."""
         self.lab = lab
         self.spec = spec
-        self.settings = lab.preset.ppo
         self.method: Method = method_named(spec.method)
+        self.settings = lab.preset.ppo
+        if self.method.kl_coef is not None:
+            self.settings = replace(self.settings, initial_kl_coef=self.method.kl_coef)
         selected = lab.selection["selected"]
         self.aspect = spec.aspect or self.method.aspect or selected
         self.aspect_given = self.aspect != selected
@@ -69,7 +73,7 @@ class Run:
         """Build all that the run shares with others, so that only the run itself is left to do."""
         model = RoundRewardModel(self.lab, self.method.recipe, seed=self.spec.seed)
         self._rewards(model)
-        shared = ["reference_golds", "sft_dev_golds", "sft_test_generations"]
+        shared = ["reference_golds", "sft_dev_golds", "sft_test_generations", "sft_test_samples"]
         for name in shared + ["preferences"] * model.iterative:
             getattr(self.lab, name)
 
@@ -112,6 +116,7 @@ class Run:
             "properties": self.method.properties,
             "transform": getattr(self.method.transform, "__qualname__", None),
             "released_defects": self.method.released_defects,
+            "kl_coef": self.method.kl_coef,
             "aspect": self.aspect,
             "seed": self.spec.seed,
         }
@@ -138,12 +143,12 @@ class Run:
             self._train(trainer, model, history, clock, path, started)
         except StoppedError as problem:
             error = f"iteration {len(history)}: {problem}"
-        generations, metrics = self._test(policy, clock) if error is None else ([], {})
+        tested, metrics = self._test(policy, clock) if error is None else (([], []), {})
         if error is None:
             self._save(policy, path / POLICY)
         if processes.is_main():
             record = run_record(self, history, metrics, dict(clock.seconds), started=started, error=error)
-            write_record(path, record, generations)
+            write_record(path, record, *tested)
             _remove(work)
 
     def _policy(self, device: str) -> Policy:
@@ -223,12 +228,24 @@ class Run:
         return {
             **rewards.metrics,
             **ppo,
+            "reward_spread": self._spread(rewards.per_token.sum(dim=1).tolist()),
+            "gold_spread": self._spread(gold),
             "gold": float(np.mean(gold)),
             "gold_win_rate": self._win_rate_over_sft(examples, gold),
             "length": drawn.lengths.float().mean().item(),
             "truncated_prompts": drawn.truncated_prompts,
             "dev_gold": None,
         }
+
+    def _spread(self, values: Sequence[float]) -> float | None:
+        """Mean over prompts of the standard deviation (n - 1) of their responses' values; None with one response each.
+
+        Source: arXiv:2310.20703, where it decides how fast a reward teaches.
+        """
+        copies = self.settings.responses_per_prompt
+        if copies == 1:
+            return None
+        return float(np.std(np.reshape(values, (-1, copies)), axis=1, ddof=1).mean())
 
     def _win_rate_over_sft(self, examples: list[Example], golds: list[float]) -> float:
         """Percent of comparisons by gold that responses win against SFT samples of their prompts, a tie counting half.
@@ -290,22 +307,28 @@ class Run:
         write_json(work / STATE, state)
         _remove(work, keep=(STATE, weights))
 
-    def _test(self, policy: Policy, clock: Clock) -> tuple[list[Generation], dict[str, Any]]:
+    def _test(
+        self, policy: Policy, clock: Clock
+    ) -> tuple[tuple[list[Generation], list[Generation]], dict[str, Any]]:
+        """Greedy and sampled responses to the test prompts with their scores, and the metrics of the record."""
         lab = self.lab
         examples = lab.task.split("test")[: lab.preset.evaluation.test_examples]
         with clock("evaluation"):
-            samples = generate(policy, examples, lab.preset)
+            greedy = generate(policy, examples, lab.preset)
+            drawn = generate(policy, examples, lab.preset, count=1, seed=self.spec.seed)
             if not processes.is_main():
-                return [], {}
-            generations = score_generations(lab, examples, samples)
+                return ([], []), {}
+            tested = score_generations(lab, examples, greedy), score_generations(lab, examples, drawn)
             metrics = {
-                "test": score_means(generations),
+                "test": score_means(tested[0]),
+                "test_sampled": score_means(tested[1]),
                 "sft": score_means(lab.sft_test_generations),
-                "corpus": lab.corpus_metrics(examples, [sample.response for sample in samples]),
+                "sft_sampled": score_means(lab.sft_test_samples),
+                "corpus": lab.corpus_metrics(examples, [sample.response for sample in greedy]),
                 "sft_corpus": lab.corpus_metrics(examples, [g.response for g in lab.sft_test_generations]),
                 "dev": {"sft_golds": lab.sft_dev_golds},
             }
-        return generations, metrics
+        return tested, metrics
 
     def _examples(self, iteration: int) -> list[Example]:
         """The training prompts of an iteration: a function of the seed alone, so that a resumed run sees the same."""

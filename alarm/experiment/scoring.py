@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from alarm.experiment.generation import Sample
 from alarm.records import Generation
+from alarm.reward_modeling.comparisons import Comparison
 from alarm.scorers.base import Placement
 from alarm.tasks.base import Example
 
@@ -38,9 +39,45 @@ def score_generations(lab: Lab, examples: Sequence[Example], samples: Sequence[S
             sample.length,
             {name: values[i] for name, values in columns.items()},
             {name: [(span.start, span.end, span.value) for span in aspects[name][i].spans] for name in parts},
+            lab.task.habit(examples[i], sample.response),
         )
         for i, sample in enumerate(samples)
     ]
+
+
+def scored_pool(lab: Lab) -> dict[str, Any]:
+    """What a `PoolRecord` holds of the task's scored SFT samples, and of the holistic model on held-out pairs."""
+    from alarm.reward_modeling.preferences import accuracy
+
+    count = lab.preset.evaluation.pool_samples
+    examples = lab.dev_examples[: lab.preset.evaluation.pool_prompts]
+    samples = lab.sft_samples("dev", examples, count=count)
+    rows = score_generations(lab, [example for example in examples for _ in range(count)], samples)
+    held_out: dict[str, Any] = {"pairs": 0, "accuracy": None}
+    if "holistic" in lab.trained:
+        pairs = gold_labelled(lab.preferences[1], lab.read_truths(lab.comparisons)[1])
+        share = accuracy(lab.holistic_scorer.reader, pairs)
+        held_out = {"pairs": len(pairs), "accuracy": 100 * share if pairs else None}
+    return {
+        "samples": count,
+        "scores": {name: _by_prompt([row.scores[name] for row in rows], count) for name in rows[0].scores},
+        "habits": _by_prompt([row.habit for row in rows], count) if lab.task.habits else [],
+        "held_out": held_out,
+    }
+
+
+def gold_labelled(pairs: Sequence[Comparison], truths: Sequence[int]) -> list[Comparison]:
+    """The pairs that gold decides, the truly better response first."""
+    return [
+        pair if truth > 0 else Comparison(pair.prompt, pair.rejected, pair.chosen)
+        for pair, truth in zip(pairs, truths, strict=True)
+        if truth
+    ]
+
+
+def _by_prompt(values: Sequence[Any], count: int) -> list[list[Any]]:
+    """[P][count] of values that lie prompt by prompt."""
+    return [list(values[i : i + count]) for i in range(0, len(values), count)]
 
 
 def score_labels(lab: Lab) -> tuple[dict[str, str], dict[str, bool]]:

@@ -23,7 +23,7 @@ from alarm.settings import RewardModelSettings
 from alarm.tasks.base import Example, Task
 from alarm.tasks.europarl import STEMS as EUROPARL_STEMS
 from alarm.tasks.parallel_text import MULTI30K_LINES, find_text
-from alarm.tasks.wmt import WMT
+from alarm.tasks.wmt import WMT, WORLD_STEMS
 
 ANNOTATOR_SEED = 22
 CAPTION_PARTS = ("caption_grammar", "caption_habits", "caption_lexicon", "caption_quality", "caption_reading")
@@ -74,7 +74,7 @@ class WMTLab(Lab):
         """The generated world; Multi30k in `directory` or in its folder `multi30k`; or Europarl's splits."""
         settings = self.preset.data
         if settings.corpus == "world":
-            return WMT(directory, gold="world")
+            return WMT(directory, gold="world", stems=WORLD_STEMS)
         common = {"gold": "chrf", "source": settings.source_language, "prefix": settings.prompt_prefix}
         if settings.corpus == "europarl":
             return WMT(directory, stems=EUROPARL_STEMS, **common)

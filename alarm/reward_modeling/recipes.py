@@ -34,6 +34,8 @@ class Recipe:
     """Smooths the labels of pairs of negative strength."""
     contrastive: str | None = None
     """The contrastive term on the responses' representations: "simcse" or "swav"."""
+    trained: bool = True
+    """False where there is nothing to train: the reward is gold quality itself."""
     iterative: bool = False
     """Trained as `plain` first, then updated by MetaRM on the current policy's samples after each round of PPO."""
 
@@ -55,6 +57,7 @@ for _recipe in (
     ),
     Recipe("simcse", "with a SimCSE term on the responses' representations", contrastive="simcse"),
     Recipe("swav", "with a SwAV term on the responses' representations", contrastive="swav"),
+    Recipe("gold", "gold quality itself is the holistic reward: a control, no model", trained=False),
     Recipe("meta", "adapted to the policy's samples between rounds of PPO (MetaRM)", iterative=True),
 ):
     RECIPES.add(_recipe.name, _recipe)

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from alarm.tasks.worlds.habits import Habit
+
 SPLITS = ("sft", "train", "dev", "test")
 
 
@@ -48,6 +50,15 @@ class Task(ABC):
     def gold_parts(self, examples: Sequence[Example], responses: Sequence[str]) -> dict[str, list[float]]:
         """True quality of each response by property, all in [0, 1], 1 without fault; empty where it is not known."""
         return {}
+
+    @property
+    def habits(self) -> Sequence[Habit]:
+        """The writers whose demonstrations the policy imitates; none where nobody knows them."""
+        return ()
+
+    def habit(self, example: Example, response: str) -> str:
+        """Which of these writers a response looks like; empty where there are none."""
+        return ""
 
     @property
     @abstractmethod

@@ -10,7 +10,9 @@ from pathlib import Path
 from alarm.registry import unknown_name
 from alarm.tasks.base import SPLITS, Example, Task
 from alarm.tasks.qa_feedback import ENDINGS, find_file, read_questions
+from alarm.tasks.worlds.habits import Habit
 from alarm.tasks.worlds.qa_facts import gold_quality, quality
+from alarm.tasks.worlds.qa_habits import HABITS, habit_of
 from alarm.text.chrf import sentence_chrf
 
 FILES = {"sft": "train_1k", "train": "train", "dev": "dev", "test": "test"}
@@ -80,6 +82,13 @@ class LongFormQA(Task):
             for example, response in zip(examples, responses, strict=True)
         ]
         return {name: [getattr(q, name) for q in qualities] for name in self.properties}
+
+    @property
+    def habits(self) -> Sequence[Habit]:
+        return HABITS if self.gold_kind == "world" else ()
+
+    def habit(self, example: Example, response: str) -> str:
+        return habit_of(example.reference, response) if self.habits else ""
 
     @cached_property
     def fingerprint(self) -> str:

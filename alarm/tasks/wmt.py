@@ -11,9 +11,12 @@ from alarm.files import sha256_of
 from alarm.registry import unknown_name
 from alarm.tasks.base import SPLITS, Example, Task
 from alarm.tasks.parallel_text import find_text, read_parallel
+from alarm.tasks.worlds.habits import Habit
 from alarm.text.chrf import sentence_chrf
 
 MULTI30K_STEMS = {"train": "train", "dev": "val", "test": "test_2016_flickr"}
+WORLD_STEMS = {**MULTI30K_STEMS, "sft": "demonstrations"}
+"""Of the generated world: what supervised fine-tuning reads was written by people with habits."""
 _GOLD = {"world": "gold translation quality", "chrf": "sentence chrF / 100"}
 
 
@@ -30,7 +33,8 @@ class WMT(Task):
         sft_examples: how many of the training pairs `sft` has; None for all.
         prefix: put before the source in prompts, e.g. "translate German to English: " for pretrained T5 models.
         lines: line counts the files must have, by name without language, e.g. `MULTI30K_LINES`.
-        stems: file names without language of the splits train, dev and test; `MULTI30K_STEMS` unless given.
+        stems: file names without language of the splits train, dev and test, and of sft where it is not train's own;
+            `MULTI30K_STEMS` unless given.
         source: language ending of the source files.
         target: language ending of the target files.
     Raises:
@@ -107,6 +111,17 @@ class WMT(Task):
         qualities = [quality(example.reference, text) for example, text in zip(examples, responses, strict=True)]
         return {name: [getattr(q, name) for q in qualities] for name in ("adequacy", "fluency")}
 
+    @property
+    def habits(self) -> Sequence[Habit]:
+        from alarm.tasks.worlds.caption_habits import HABITS
+
+        return HABITS if self.gold_kind == "world" else ()
+
+    def habit(self, example: Example, response: str) -> str:
+        from alarm.tasks.worlds.caption_habits import habit_of
+
+        return habit_of(example.reference, response) if self.habits else ""
+
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over the names and bytes of the files, and over what decides prompts, sft and gold."""
@@ -120,7 +135,7 @@ class WMT(Task):
 
     def _read(self, stem: str) -> tuple[Example, ...]:
         held_out: set[str] = set()
-        if stem == self.stems["train"]:
+        if stem in (self.stems["train"], self.stems["sft"]):
             held_out = {example.fields["source"] for name in ("dev", "test") for example in self.split(name)}
         elif stem == self.stems["dev"]:
             held_out = {example.fields["source"] for example in self.split("test")}

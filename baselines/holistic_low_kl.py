@@ -1,0 +1,15 @@
+"""The holistic reward with hardly any KL penalty, so that it is over-optimised (after Gao et al., arXiv:2210.10760)."""
+
+from dataclasses import replace
+
+from alarm import register_method
+from baselines import holistic_only
+
+METHOD = register_method(
+    replace(
+        holistic_only.METHOD,
+        name="holistic_low_kl",
+        description="the holistic reward with so low a KL coefficient that it is over-optimised",
+        kl_coef=0.001,
+    )
+)
