@@ -8,6 +8,7 @@ from alarm.paper_presets import PAPER_PRESETS
 from alarm.registry import UnknownNameError, unknown_name
 from alarm.settings import (
     SCALES,
+    BaseSettings,
     DataSettings,
     EvaluationSettings,
     PolicySettings,
@@ -39,42 +40,60 @@ FROM_SCRATCH_PPO = PPOSettings(
     eval_every=4,
     checkpoint_every=8,
 )
-# Four responses to each prompt cost less than one to each of four, as its encoder reads the prompt once, and what they
-# have in common is no noise: prompts differ more in reward than the responses to one of them.
-TINY_PPO = replace(FROM_SCRATCH_PPO, learning_rate=1e-2, train_prompts=1000, responses_per_prompt=4)
-# Few thousand responses move the scales of the normalisation layers somewhere, and all weights nowhere.
-TINY_POLICY = PolicySettings(tuned="norms")
+# The base model can do the task, so all its weights learn what to do with that; responses to one prompt share an
+# encoder's pass, and what they have in common is no noise. No early stop: the KL penalty holds the policy.
+TINY_PPO = PPOSettings(
+    train_prompts=1000,
+    responses_per_prompt=8,
+    batch_size=128,
+    mini_batch_size=128,
+    epochs=2,
+    learning_rate=3e-4,
+    value_learning_rate=1e-2,
+    value_weight=0.01,
+    value_clip_range=100.0,
+    warmup_iterations=1,
+    initial_kl_coef=0.05,
+    early_stop_kl=1e9,
+    max_prompt_tokens=128,
+    max_new_tokens=64,
+    eval_every=6,
+    checkpoint_every=12,
+)
 # Ensembles of small models: two of five folds left out, so that every pair is scored by two models that never saw it.
 SMALL_ENSEMBLE = RecipeSettings(ensemble_size=5, ensemble_steps=50, left_out_folds=2, study_pairs=800, round_prompts=24)
+
+TINY_REWARD_MODELS = RewardModelSettings(
+    comparison_prompts=4000,
+    error_rate=0.1,
+    temperature=0.1,
+    taste_share=0.2,
+    steps=300,
+    batch_size=128,
+    learning_rate=1e-3,
+)
 
 PRESETS: dict[tuple[str, str], Preset] = {
     **PAPER_PRESETS,
     ("tiny", "long_form_qa"): Preset(
         scale="tiny",
         task="long_form_qa",
-        policy=TINY_POLICY,
-        sft=SFTSettings(steps=400, learning_rate=2e-3),
-        reward_models=RewardModelSettings(comparison_prompts=1000, steps=100),
+        base=BaseSettings(texts=16_000, steps=4000),
+        sft=SFTSettings(steps=500, learning_rate=1e-3),
+        reward_models=TINY_REWARD_MODELS,
         recipes=SMALL_ENSEMBLE,
         reward=QA_REWARD,
-        ppo=replace(
-            TINY_PPO,
-            iterations=12,
-            batch_size=96,
-            mini_batch_size=48,
-            eval_every=3,
-            checkpoint_every=6,
-        ),
+        ppo=replace(TINY_PPO, iterations=24),
     ),
     ("tiny", "wmt"): Preset(
         scale="tiny",
         task="wmt",
-        policy=TINY_POLICY,
-        sft=SFTSettings(steps=400, learning_rate=2e-3),
-        reward_models=RewardModelSettings(comparison_prompts=1000, steps=100),
+        base=BaseSettings(texts=38_000, steps=3000),
+        sft=SFTSettings(steps=500, learning_rate=1e-3),
+        reward_models=TINY_REWARD_MODELS,
         recipes=SMALL_ENSEMBLE,
         reward=MT_REWARD,
-        ppo=replace(TINY_PPO, iterations=16, batch_size=128, mini_batch_size=64),
+        ppo=replace(TINY_PPO, iterations=24, epochs=1),
     ),
     ("small", "wmt"): Preset(
         scale="small",

@@ -26,7 +26,10 @@ from alarm.tasks.parallel_text import MULTI30K_LINES, find_text
 from alarm.tasks.wmt import WMT, WORLD_STEMS
 
 ANNOTATOR_SEED = 22
-CAPTION_PARTS = ("caption_grammar", "caption_habits", "caption_lexicon", "caption_quality", "caption_reading")
+CAPTION_PARTS = (
+    *("caption_edits", "caption_flaws", "caption_glossary", "caption_grammar", "caption_habits", "caption_lexicon"),
+    *("caption_quality", "caption_reading", "caption_scenes", "caption_writers", "habits"),
+)
 HELD_OUT_SHARE = 8
 """One in this many compared prompts is kept for the reward model's reported accuracy."""
 
@@ -37,7 +40,7 @@ class WMTLab(Lab):
         "tasks/wmt.py",
         "tasks/parallel_text.py",
         "text/chrf.py",
-        *(f"tasks/worlds/{name}.py" for name in ("captions", "habits", *CAPTION_PARTS)),
+        *(f"tasks/worlds/{name}.py" for name in ("captions", *CAPTION_PARTS)),
         "experiment/wmt.py",
     )
     learned = ("holistic",)
