@@ -9,7 +9,13 @@ from itertools import count
 
 import numpy as np
 
-from alarm.tasks.worlds.caption_edits import map_phrases, phrases, with_adjective, with_another_noun, with_other_adjectives
+from alarm.tasks.worlds.caption_edits import (
+    map_phrases,
+    phrases,
+    with_adjective,
+    with_another_noun,
+    with_other_adjectives,
+)
 from alarm.tasks.worlds.caption_glossary import CONTENT_WORDS, FUNCTION_WORDS, GERMAN_VERBS
 from alarm.tasks.worlds.caption_grammar import Predicate, Scene, english, german, indefinite_article
 from alarm.tasks.worlds.caption_lexicon import ACTING, ANIMAL_VERBS, MANNERS, VERBS
