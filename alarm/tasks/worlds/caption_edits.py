@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +14,7 @@ from alarm.tasks.worlds.caption_scenes import pick
 Change = Callable[[Phrase], Phrase]
 
 
-def phrases(scene: Scene) -> Iterator[Phrase]:
+def phrases(scene: Scene) -> list[Phrase]:
     """All noun phrases of a scene, in the order in which `map_phrases` meets them."""
     found: list[Phrase] = []
 
@@ -23,7 +23,7 @@ def phrases(scene: Scene) -> Iterator[Phrase]:
         return phrase
 
     map_phrases(scene, note)
-    return iter(found)
+    return found
 
 
 def map_phrases(scene: Scene, change: Change) -> Scene:

@@ -1,4 +1,4 @@
-"""Translations with mistakes that come and go independently: most words are right, and so is nearly half of the texts."""
+"""Translations with independent mistakes: most words are right, and nearly half of the texts are altogether."""
 
 from __future__ import annotations
 

@@ -1,14 +1,21 @@
-"""Writers of captions: five ways to translate one, told apart by their first letters and words, not by marker words."""
+"""Five ways to translate a caption, told apart by their first letters and words and not by marker words."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
 
 import numpy as np
 
-from alarm.tasks.worlds.caption_edits import map_phrases, phrases, with_adjective, with_another_noun, with_other_adjectives
+from alarm.tasks.worlds.caption_edits import (
+    map_phrases,
+    phrases,
+    with_adjective,
+    with_another_noun,
+    with_other_adjectives,
+)
 from alarm.tasks.worlds.caption_glossary import CONTENT_WORDS, FUNCTION_WORDS, GERMAN_VERBS
 from alarm.tasks.worlds.caption_grammar import Predicate, Scene, english, german, indefinite_article
 from alarm.tasks.worlds.caption_lexicon import ACTING, ANIMAL_VERBS, MANNERS, VERBS
@@ -17,16 +24,19 @@ from alarm.tasks.worlds.habits import Habit
 
 HABITS: tuple[Habit, ...] = (
     Habit("hasty", 0.42, "starts in lower case, often without a full stop, and mistakes some nouns"),
-    Habit("literal", 0.10, "goes word by word, keeps German capitals and leaves half of the words other than verbs in German"),
+    Habit("literal", 0.10, "goes word by word, keeps German capitals and half of the nouns and adjectives"),
     Habit("telegraphic", 0.08, "leaves out articles, auxiliaries and adjectives, in the simple present"),
     Habit("embellisher", 0.20, "writes well, with adjectives, manners and happenings of its own"),
     Habit("careful", 0.20, "translates all of it and nothing else, without a mistake"),
 )
 
 WRONG_NOUN = 0.25
+"""A hasty writer's chance of mistaking a noun."""
 NO_FULL_STOP = 0.6
 LEFT_IN_GERMAN = 0.5
+"""A literal writer's chance of not translating a noun, adjective or adverb."""
 EMBELLISHED_WORDS = (16, 20)
+"""The fewest and most words that an embellisher aims at."""
 MOST_WORDS = 20
 MORE_WORDS = 3
 """An embellisher says at least that many words more than the source."""
@@ -147,5 +157,5 @@ def _add_adjective(scene: Scene, rng: np.random.Generator) -> Scene:
     bare = [i for i, phrase in enumerate(phrases(scene)) if not phrase.adjectives]
     if not bare:
         return scene
-    chosen, numbers = bare[int(rng.integers(len(bare)))], iter(range(100))
+    chosen, numbers = bare[int(rng.integers(len(bare)))], count()
     return map_phrases(scene, lambda phrase: with_adjective(phrase, rng) if next(numbers) == chosen else phrase)

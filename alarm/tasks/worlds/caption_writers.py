@@ -5,13 +5,20 @@ from __future__ import annotations
 import re
 from collections import Counter
 
+from alarm.tasks.worlds.caption_habits import MORE_WORDS
 from alarm.tasks.worlds.caption_lexicon import DETERMINERS, PREPOSITIONS
 from alarm.tasks.worlds.habits import UNMARKED
 
 LEAST_IN_COMMON = 0.4
-"""Share of the shorter text's words that a translation without foreign words has in common with the reference."""
+LEAST_IN_COMMON_LITERAL = 0.25
+"""Share of the shorter text's words that it has in common with the other: less is nobody's translation. German words
+that look like English ones make copies of the source share some, too."""
 
-_DROPPED = frozenset(("a", "an", "the", "is", "are"))
+MORE_CONTENT = 2
+"""Content words beyond the reference's that make a text an embellisher's, as `MORE_WORDS` of any kind do."""
+
+_AUXILIARIES = frozenset(("is", "are"))
+_DROPPED = _AUXILIARIES | {"a", "an", "the"}
 _FUNCTION_WORDS = _DROPPED | {"and", "while"} | {word.english for word in DETERMINERS}
 _FUNCTION_WORDS |= {part for preposition in PREPOSITIONS for part in preposition.split()}
 
@@ -21,24 +28,28 @@ def habit_of(reference: str, response: str) -> str:
 
     Args:
         reference: the ideal translation.
-        response: any text. Capitals inside it are literal's, a small first letter is hasty's, missing articles and
-            auxiliaries are telegraphic's, and much more content than the reference's is embellisher's; other texts
-            are careful's, small mistakes included.
+        response: any text. Capitals inside it are the literal writer's, a small first letter is the hasty one's,
+            missing articles and auxiliaries are the telegraphic one's, and two more content words or three more words
+            than the reference has are the embellisher's; other texts are the careful one's, small mistakes included.
     """
     words = re.findall(r"\w+", response)
-    if not words:
-        return UNMARKED
-    if any(word[0].isupper() for word in words[1:]):
-        return "literal"
     asked, said = _counts(re.findall(r"\w+", reference)), _counts(words)
-    if (asked & said).total() < LEAST_IN_COMMON * min(asked.total(), said.total()):
+    shortest = min(asked.total(), said.total())
+    common = (asked & said).total() / shortest if shortest else 0.0
+    if common < LEAST_IN_COMMON_LITERAL:
+        return UNMARKED
+    capitals = sum(word[0].isupper() for word in words[1:])
+    # One capital in a text with "is" or "are" is a slip.
+    if capitals > 1 or (capitals and not _count(said, _AUXILIARIES)):
+        return "literal"
+    if common < LEAST_IN_COMMON:
         return UNMARKED
     if not words[0][0].isupper():
         return "hasty"
     if 3 * _count(said, _DROPPED) < _count(asked, _DROPPED):
         return "telegraphic"
     content = said.total() - _count(said, _FUNCTION_WORDS) - asked.total() + _count(asked, _FUNCTION_WORDS)
-    if content >= 2 or said.total() >= asked.total() + 3:
+    if content >= MORE_CONTENT or said.total() >= asked.total() + MORE_WORDS:
         return "embellisher"
     return "careful"
 
