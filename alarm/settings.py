@@ -93,6 +93,9 @@ class RewardModelSettings:
     steps: int = 200
     batch_size: int = 64  # pairs
     learning_rate: float = 1e-3
+    head_rate: float = 10.0  # multiple of it for an encoder-decoder's new head, which starts from nothing
+    body_rate: float = 0.1  # for what lies below that, where it reads what the policy read
+    likelihoods: bool = True  # an encoder-decoder's head also reads how likely its own language model finds the text
     gradient_checkpointing: bool = False  # activations are computed again in the backward pass, to save memory
     seed: int = 0
 

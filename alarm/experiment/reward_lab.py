@@ -219,6 +219,7 @@ class RewardLab(PolicyLab):
             "holistic",
             seed=seed,
             max_tokens=self.preset.ppo.max_prompt_tokens,
+            likelihoods=self.preset.reward_models.likelihoods,
         )
 
     @cached_property

@@ -28,7 +28,7 @@ from alarm.tasks.wmt import WMT, WORLD_STEMS
 ANNOTATOR_SEED = 22
 CAPTION_PARTS = (
     *("caption_edits", "caption_flaws", "caption_glossary", "caption_grammar", "caption_habits", "caption_lexicon"),
-    *("caption_quality", "caption_reading", "caption_scenes", "habits"),
+    *("caption_quality", "caption_reading", "caption_scenes", "caption_writers", "habits"),
 )
 HELD_OUT_SHARE = 8
 """One in this many compared prompts is kept for the reward model's reported accuracy."""

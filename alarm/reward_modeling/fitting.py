@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from alarm.scorers.reader import Reader
     from alarm.settings import RewardModelSettings
 
-HEAD_RATE, POLICY_RATE = 10.0, 0.1
-"""Multiples of the learning rate for an encoder-decoder's new head, which starts from nothing, and for what lies below
-where that reads what the policy read (its likelihoods are worth keeping; faster fitting of noisy labels loses them)."""
 CALIBRATION_ROWS = 100
 """Training rows on which an encoder-decoder's likelihood features are standardised."""
 OnStep = Callable[[int, int, float], None]
@@ -87,7 +84,7 @@ def fit(
 
         base = RewardTrainer
     _spare_imports()
-    if reader.encoder_decoder:
+    if reader.encoder_decoder and reader.network.config.reads_likelihoods:
         reader.network.calibrate(collate(list(rows[:CALIBRATION_ROWS]))[0])
     losses: list[float] = []
 
@@ -183,13 +180,13 @@ def training_arguments(
     return arguments
 
 
-def learning_rate_multiples(reader: Reader) -> list[tuple[list[nn.Parameter], float]]:
+def learning_rate_multiples(reader: Reader, settings: RewardModelSettings) -> list[tuple[list[nn.Parameter], float]]:
     """The network's parameters in groups, each with the multiple of the learning rate that it learns at."""
     network = reader.network
     if not reader.encoder_decoder:
         return [(list(network.parameters()), 1.0)]
-    body = 1.0 if reader.form.question_only else POLICY_RATE
-    return [(list(network.head.parameters()), HEAD_RATE), (list(network.body.parameters()), body)]
+    body = 1.0 if reader.form.question_only else settings.body_rate
+    return [(list(network.head.parameters()), settings.head_rate), (list(network.body.parameters()), body)]
 
 
 def _optimizer(
@@ -198,7 +195,7 @@ def _optimizer(
     from transformers import get_cosine_schedule_with_warmup
 
     rate = settings.learning_rate
-    multiples = learning_rate_multiples(reader)
+    multiples = learning_rate_multiples(reader, settings)
     further = [] if auxiliary is None else list(auxiliary.parameters())
     if further:
         multiples.append((further, max(multiple for _, multiple in multiples)))

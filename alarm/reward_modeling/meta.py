@@ -108,7 +108,7 @@ def meta_update(
     Args:
         pairs: the comparisons that the model was trained on.
         samples: prompts with k sampled responses of the current policy each, k >= 2 the same for all; duplicates stay.
-        settings: `batch_size` is read.
+        settings: `batch_size` and the multiples of the rates are read.
         recipes: `meta_steps`, `meta_prompts`, `meta_ascent_rate`, `meta_learning_rate` are read.
         seed: decides which pairs and prompts each step has.
     Returns:
@@ -130,7 +130,7 @@ def meta_update(
     groups = group_pairs(reader, pairs, zeros, zeros)
     sampled = _encode_samples(reader, samples)
     parameters, multiples = [], []
-    for group, multiple in learning_rate_multiples(reader):
+    for group, multiple in learning_rate_multiples(reader, settings):
         parameters += group
         multiples += [multiple] * len(group)
     generator = np.random.default_rng(seed)

@@ -156,7 +156,9 @@ def train_preference_model(
         ValueError: as `fit_preferences`.
     """
     started = time.perf_counter()
-    reader = Reader.from_checkpoint(checkpoint, tokenizer, kind, seed=settings.seed, max_tokens=max_tokens)
+    reader = Reader.from_checkpoint(
+        checkpoint, tokenizer, kind, seed=settings.seed, max_tokens=max_tokens, likelihoods=settings.likelihoods
+    )
     losses = fit_preferences(
         reader,
         pairs,

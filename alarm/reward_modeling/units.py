@@ -99,6 +99,7 @@ def train_unit_model(
         seed=settings.seed,
         max_tokens=max_tokens,
         splitter=settings.sentence_splitter,
+        likelihoods=settings.likelihoods,
     )
     form = reader.form
     encoded = reader.encode([row.prompt for row in rows], [_unit_texts(form, row) for row in rows])

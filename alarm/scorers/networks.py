@@ -18,7 +18,7 @@ from transformers.models.auto.modeling_auto import (
 
 from alarm.fused import WHOLE, drops_out, fused
 from alarm.fused.gpt2 import FusedGPT2
-from alarm.fused.layout import Packing
+from alarm.fused.layout import Packing, take
 
 WEIGHTS = "model.safetensors"
 LIKELIHOODS = 4
@@ -85,10 +85,11 @@ def _pad(rows: list[tuple[int, ...]], pad_id: int) -> tuple[Tensor, Tensor]:
 class EncoderDecoderReader(PreTrainedModel):
     """The encoder reads the prompt, the decoder reads the response; a linear head judges each mark.
 
-    The head sees the decoder's state at the mark, and how likely the network's own language model finds the tokens
-    from the previous mark on: their mean and lowest log-probability, absolute and relative to the likeliest token.
-    All of it starts from the SFT policy and is trained together. A policy's likelihood tells its own slips well, so a
-    small network starts far above chance instead of learning from noisy labels to tell right from wrong at all.
+    The head sees the decoder's state at the mark. Where the configuration says `reads_likelihoods`, it also sees how
+    likely the network's own language model finds the tokens from the previous mark on: their mean and lowest
+    log-probability, absolute and relative to the likeliest token. A network that starts from the SFT policy, and has
+    little to learn from, starts far above chance with them; one that starts from a base model and learns with all its
+    weights from many comparisons does not need them.
     (Hugging Face's encoder-decoder classifiers feed one text to both stacks and lose most of that start.)
     """
 
@@ -96,11 +97,14 @@ class EncoderDecoderReader(PreTrainedModel):
 
     def __init__(self, config: PretrainedConfig, body: PreTrainedModel | None = None) -> None:
         super().__init__(config)
+        # Part of the configuration that is saved; networks saved before it was there read likelihoods.
+        config.reads_likelihoods = getattr(config, "reads_likelihoods", True)
+        likelihoods = LIKELIHOODS if config.reads_likelihoods else 0
         self.body = AutoModelForSeq2SeqLM.from_config(config) if body is None else body
         self._fused = fused(self.body)
-        self.head = nn.Linear(config.hidden_size + LIKELIHOODS, config.num_labels)
-        self.register_buffer("likelihood_mean", torch.zeros(LIKELIHOODS))
-        self.register_buffer("likelihood_std", torch.ones(LIKELIHOODS))
+        self.head = nn.Linear(config.hidden_size + likelihoods, config.num_labels)
+        self.register_buffer("likelihood_mean", torch.zeros(likelihoods))
+        self.register_buffer("likelihood_std", torch.ones(likelihoods))
         with torch.no_grad():
             self.head.bias.zero_()
             self.head.weight.normal_(std=1 / config.hidden_size)
@@ -110,6 +114,8 @@ class EncoderDecoderReader(PreTrainedModel):
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Logits [M, labels], fp32, and decoder states [M, H] at the batch's marks."""
         states, likelihoods = self._read(batch)
+        if likelihoods is None:
+            return self.head(states).float(), states
         features = (likelihoods - self.likelihood_mean) / self.likelihood_std
         return self.head(torch.cat([states, features.to(states.dtype)], dim=1)).float(), states
 
@@ -120,8 +126,8 @@ class EncoderDecoderReader(PreTrainedModel):
         self.likelihood_mean.copy_(likelihoods.mean(0))
         self.likelihood_std.copy_(likelihoods.std(0, correction=0).clamp(min=0.01))  # a single mark has none
 
-    def _read(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Decoder states [M, H] and likelihood features [M, 4] at the marks."""
+    def _read(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """Decoder states [M, H] and likelihood features [M, 4] at the marks; None where these are not read."""
         network = self._fused
         if network is None or self.dtype not in WHOLE or drops_out(self.body):
             return self._read_as_it_is(batch)
@@ -130,6 +136,8 @@ class EncoderDecoderReader(PreTrainedModel):
         encoded = network.encode_rows(batch.prompt_ids, batch.prompt_mask, prompt_of)
         packing = Packing(batch.response_mask)
         states = network.decode(batch.response_ids, batch.response_mask, encoded)
+        if not self.config.reads_likelihoods:
+            return take(states, _places(batch)), None
         following = torch.nn.functional.pad(batch.response_ids[:, 1:], (0, 1))
         found = token_likelihoods(network.logits(states, None), following[batch.response_mask])
         chosen, gap = packing.unpack(torch.stack(found, dim=1)).unbind(2)
@@ -147,6 +155,8 @@ class EncoderDecoderReader(PreTrainedModel):
             use_cache=False,
         )
         states = output.decoder_hidden_states[-1][batch.mark_rows, batch.mark_columns]
+        if not self.config.reads_likelihoods:
+            return states, None
         return states, segment_likelihoods(*token_likelihoods(output.logits[:, :-1], batch.response_ids[:, 1:]), batch)
 
     def save(self, directory: Path) -> None:
@@ -226,9 +236,13 @@ def _states_at_marks(network: nn.Module, batch: Batch) -> Tensor | None:
     faster = fused(network) if isinstance(network, PreTrainedModel) and not drops_out(network) else None
     if not isinstance(faster, FusedGPT2):
         return None
+    return faster.states(batch.response_ids, batch.response_mask, _places(batch))
+
+
+def _places(batch: Batch) -> Tensor:
+    """[M], where the batch's marks are among its real response tokens, counted row after row."""
     lengths = batch.response_mask.sum(1)
-    places = (lengths.cumsum(0) - lengths)[batch.mark_rows] + batch.mark_columns
-    return faster.states(batch.response_ids, batch.response_mask, places)
+    return (lengths.cumsum(0) - lengths)[batch.mark_rows] + batch.mark_columns
 
 
 def _head(network: PreTrainedModel) -> nn.Module:

@@ -79,12 +79,17 @@ class Reader:
         seed: int,
         max_tokens: int = 1024,
         splitter: str = "rules",
+        likelihoods: bool = True,
     ) -> Reader:
-        """A network with `checkpoint`'s weights below a new head drawn from `seed`; an SFT policy is a good start."""
+        """A network with `checkpoint`'s weights below a new head drawn from `seed`.
+
+        An encoder-decoder's head also reads likelihoods where `likelihoods` says so (see `EncoderDecoderReader`).
+        """
         config = AutoConfig.from_pretrained(checkpoint, num_labels=max(1, len(FORMS[kind].labels)))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             if config.is_encoder_decoder:
+                config.reads_likelihoods = likelihoods
                 network = EncoderDecoderReader(config, AutoModelForSeq2SeqLM.from_pretrained(checkpoint, config=config))
             else:
                 network = _classifier(kind).from_pretrained(checkpoint, config=config)

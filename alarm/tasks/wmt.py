@@ -118,7 +118,7 @@ class WMT(Task):
         return HABITS if self.gold_kind == "world" else ()
 
     def habit(self, example: Example, response: str) -> str:
-        from alarm.tasks.worlds.caption_habits import habit_of
+        from alarm.tasks.worlds.caption_writers import habit_of
 
         return habit_of(example.reference, response) if self.habits else ""
 
