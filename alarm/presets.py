@@ -56,7 +56,7 @@ TINY_PPO = PPOSettings(
     initial_kl_coef=0.05,
     early_stop_kl=1e9,
     max_prompt_tokens=128,
-    max_new_tokens=64,
+    max_new_tokens=72,
     eval_every=6,
     checkpoint_every=12,
 )
@@ -71,6 +71,8 @@ TINY_REWARD_MODELS = RewardModelSettings(
     steps=300,
     batch_size=128,
     learning_rate=1e-3,
+    head_rate=3.0,
+    body_rate=1.0,
 )
 
 PRESETS: dict[tuple[str, str], Preset] = {
@@ -79,7 +81,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
         scale="tiny",
         task="long_form_qa",
         base=BaseSettings(texts=16_000, steps=4000),
-        sft=SFTSettings(steps=500, learning_rate=1e-3),
+        sft=SFTSettings(steps=300, learning_rate=2e-3),
         reward_models=TINY_REWARD_MODELS,
         recipes=SMALL_ENSEMBLE,
         reward=QA_REWARD,
@@ -89,7 +91,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
         scale="tiny",
         task="wmt",
         base=BaseSettings(texts=38_000, steps=3000),
-        sft=SFTSettings(steps=500, learning_rate=1e-3),
+        sft=SFTSettings(steps=400, learning_rate=2e-3),
         reward_models=TINY_REWARD_MODELS,
         recipes=SMALL_ENSEMBLE,
         reward=MT_REWARD,

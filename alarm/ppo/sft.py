@@ -40,15 +40,16 @@ def train_sft(
 ) -> list[float]:
     """Maximise the mean log-probability per token of the responses, end token included.
 
-    AdamW with linear warm-up and cosine or linear decay, on every weight of the model that is trainable. A batch is
-    read in `accumulation_steps` parts, whose gradients add up to that of the mean over all of its tokens. Warns if
-    prompts or responses had to be cut. torch's own random state is left as it was.
+    AdamW with linear warm-up and cosine or linear decay, on every weight of the model that is trainable. A batch's loss
+    is divided by the tokens that a batch has on average: batches hold rows of about one length, and divided by their
+    own tokens short responses would count more. A batch is read in `accumulation_steps` parts, whose gradients add up.
+    Warns if prompts or responses had to be cut. torch's own random state is left as it was.
 
     With a folder `checkpoint` the training's state is kept there after every `checkpoint_every` steps, and an
     interrupted training, called again in the same way, goes on from it and ends with the same weights.
 
     Returns:
-        The loss of every step, in nats per token.
+        The loss of every step, in nats per token of its batch.
     Raises:
         ValueError: no examples, or a loss that is not finite.
     """
@@ -71,6 +72,7 @@ def train_sft(
     optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
     warmup = int(settings.warmup_share * settings.steps)
     schedule = get_scheduler(settings.schedule, optimizer, warmup, settings.steps)
+    mean_tokens = data.response_mask.sum().item() / len(prompts)
     generator = torch.Generator().manual_seed(settings.seed)
     set_dropout(policy.model, settings.dropout, adapters=False)
     policy.train()
@@ -85,12 +87,12 @@ def train_sft(
         remaining = islice(_batches(data, settings, generator), len(losses), None)
         for step, rows in enumerate(remaining, start=len(losses) + 1):
             optimizer.zero_grad(set_to_none=True)
-            tokens = data.response_mask[rows].sum()
+            tokens = data.response_mask[rows].sum().item()
             losses.append(0.0)
             for part in rows.chunk(settings.accumulation_steps):
-                loss = -policy.text_log_probs(data.rows(part)).sum() / tokens
-                loss.backward()
-                losses[-1] += loss.item()
+                total = -policy.text_log_probs(data.rows(part)).sum()
+                (total / (len(rows) * mean_tokens)).backward()
+                losses[-1] += total.item() / tokens
             if not math.isfinite(losses[-1]):
                 raise ValueError(f"the SFT loss is {losses[-1]} at step {step}; lower the learning rate")
             torch.nn.utils.clip_grad_norm_(parameters, MAX_GRAD_NORM)
