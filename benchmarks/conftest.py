@@ -43,9 +43,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--grid-seeds",
         type=int,
         default=None,
-        help="seeds of the grid's further cells, compositions x recipes (default: 1 at tiny, else 0)",
+        help="seeds of the grid's further cells, compositions x recipes (default: 1 with --full at tiny, else 0)",
     )
     group.addoption("--seeds", default="1,2,3", help="comma-separated seeds (default: 1,2,3)")
+    group.addoption(
+        "--full", action="store_true", help="also ablations of the aspect, compositions x recipes, and the recipe study"
+    )
+    group.addoption("--quick", action="store_true", help="a first look: one task, four methods, two seeds")
     group.addoption("--device", default=None, help="cpu or cuda (default: cpu below scale paper, cuda there)")
     group.addoption("--data", default=None, help="folder with real data, for scale small")
     add_choices(group.addoption)
@@ -56,7 +60,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--price-in", type=float, default=None, metavar="USD", help="judge, per million tokens read")
     group.addoption("--price-out", type=float, default=None, metavar="USD", help="judge, per million tokens written")
     group.addoption("--store", default=None, help="folder of trained artifacts (default: in the user's cache folder)")
-    group.addoption("--results", default=str(ROOT / "results"), help="folder for records, tables and figures")
+    group.addoption(
+        "--results", default=None, help="folder for records, tables and figures (default: results; quick: results-quick)"
+    )
     group.addoption("--peers", default=None, metavar="DIR", help="environments of other libraries, for -k peers")
     group.addoption("--threads", type=int, default=None, help="of each process of -k peers (default: all cores)")
     group.addoption("--rounds", type=int, default=None, help="rounds of -k peers (default: those of the workload)")
@@ -69,6 +75,8 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     from alarm.experiment.session import Session
 
+    if config.option.results is None:
+        config.option.results = str(ROOT / ("results-quick" if config.option.quick else "results"))
     try:
         config.alarm = Session.from_options(config.option, worker_input=getattr(config, "workerinput", None))
     except ValueError as error:

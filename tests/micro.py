@@ -15,10 +15,11 @@ TASKS = ("long_form_qa", "wmt")
 
 
 def micro_preset(task: str) -> Preset:
-    """Scale `tiny` of a task, so that it generates its own data, with every size cut down."""
+    """Scale `tiny` of a task, so that it generates its own data, with every size cut down, from random weights."""
     tiny = preset("tiny", task)
     return replace(
         tiny,
+        base=None,
         policy=replace(tiny.policy, hidden_size=48, feedforward_size=96, layers=1, heads=2),
         sft=SFTSettings(steps=120, batch_size=32, learning_rate=1e-2),
         reward_models=RewardModelSettings(comparison_prompts=48, steps=6, batch_size=16),
@@ -43,11 +44,14 @@ def micro_preset(task: str) -> Preset:
             iterations=ITERATIONS,
             batch_size=8,
             mini_batch_size=4,
+            responses_per_prompt=4,
             max_new_tokens=24,
             eval_every=2,
             checkpoint_every=1,
         ),
-        evaluation=EvaluationSettings(dev_examples=6, test_examples=8, selection_examples=12),
+        evaluation=EvaluationSettings(
+            dev_examples=6, test_examples=8, selection_examples=12, pool_prompts=4, pool_samples=2
+        ),
     )
 
 

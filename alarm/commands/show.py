@@ -37,6 +37,8 @@ def run(options: argparse.Namespace) -> None:
         settings = with_choices(preset(options.scale, task), chosen(options))
         if not options.check:
             print(describe(settings, options.data, store))
+            if settings.data.corpus == "world":
+                print(describe_writers(settings, store))
         lacking = list(missing(settings, data=options.data, device=options.device, store=store))
         with suppress(ValueError):  # a model that is not to be had stands among the missing
             lacking += [line for line in (too_large(settings, options.device),) if line]
@@ -65,6 +67,21 @@ def describe(settings, data: Path | None, store: Path) -> str:
     parts.append(_section("Downloads", fetched or [["nothing"]]))
     parts.append(_section("Memory on one device, computed", _memory_rows(settings)))
     return "\n\n".join(parts) + "\n"
+
+
+def describe_writers(settings, store: Path) -> str:
+    """Whose demonstrations the policy of a generated world imitates, as text."""
+    from alarm.experiment.demonstrators import demonstrators
+    from alarm.experiment.lab import lab_class
+    from alarm.store import Store
+
+    writers = demonstrators(lab_class(settings.task)(settings, Store(store)))
+    header = ["writer", "share", "words", *writers[0].values, ""]
+    rows = [
+        [w.name, f"{w.share:.2f}", f"{w.words:.1f}", *(f"{value:.2f}" for value in w.values.values()), w.description]
+        for w in writers
+    ]
+    return _section("Writers that the policy imitates (means over their demonstrations)", [header, *rows]) + "\n"
 
 
 def _memory_rows(settings) -> list[list[object]]:

@@ -55,6 +55,10 @@ class Lab(RewardLab):
     def _by_prompt(self) -> dict[str, Example]:
         return {example.prompt: example for split in ("train", "dev", "test") for example in self.task.split(split)}
 
+    def tools(self) -> dict[str, Scorer]:
+        """The aspects that need no trained model."""
+        return {}
+
     @property
     def holistic_scorer(self) -> Scorer:
         """The plain holistic model, which every method's responses are judged by."""

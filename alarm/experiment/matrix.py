@@ -15,6 +15,8 @@ ABLATED_METHOD = "alarm"
 """The method whose choice of aspect is varied (Table 5)."""
 PAPER_SCALE_METHODS = ("holistic_only", "aspect_only", "weighted_sum", "alarm", "alarm_as_released")
 """What scale `paper` runs by default: the rows of the paper's Tables 1 and 3, and ALaRM as released beside it."""
+QUICK_TASK, QUICK_METHODS, QUICK_SEEDS = "wmt", ("holistic_only", "weighted_sum", "alarm", "oracle"), (1, 2)
+"""What a first look runs: one task, four methods, two seeds."""
 GRID_METHODS = ("holistic_only", "weighted_sum", "alarm", "log_sigmoid", "log_sigmoid_sum")
 """Compositions that read a holistic reward model, and so meet every recipe in the grid."""
 GRID_RECIPES = ("soft_label_margin", "simcse", "meta")
@@ -48,15 +50,16 @@ def run_matrix(
     aspects: Iterable[str] = (),
     recipes: Iterable[str] = (),
     seeds: Iterable[int] = REPORTED_SEEDS,
+    full: bool = False,
     grid_seeds: int = 0,
 ) -> list[RunSpec]:
     """All runs of a scale, or those of the given tasks, methods, aspects, recipes and seeds.
 
-    Without `methods`, every registered method runs with the selected aspect, and ALaRM also with each of the task's
-    aspects in turn (Table 5); at scale `paper`, where a run takes hours, just `PAPER_SCALE_METHODS` and `own_methods`,
-    a user's own. Where nothing is restricted, `GRID_METHODS` also meet all of `GRID_RECIPES`, with the first
-    `grid_seeds` seeds. With `aspects` or `recipes`, the chosen methods run with just these; with `recipes` and
-    without `methods`, all whose own recipe is plain.
+    Without `methods`, every registered method runs with the selected aspect; at scale `paper`, where a run takes hours,
+    just `PAPER_SCALE_METHODS` and `own_methods`, a user's own. Where nothing is restricted and `full` is asked for,
+    ALaRM also runs with each of the task's aspects in turn (Table 5; not at `paper`), and `GRID_METHODS` meet all of
+    `GRID_RECIPES` with the first `grid_seeds` seeds. With `aspects` or `recipes`, the chosen methods run with just
+    these; with `recipes` and without `methods`, all whose own recipe is plain.
 
     A name or seed that is given twice runs once.
 
@@ -95,7 +98,7 @@ def run_matrix(
         chosen = [aspect for aspect in aspects if aspect in of_task]
         for method in dict.fromkeys(chosen_methods):
             given: list[str | None] = [*chosen] if aspects else [None]
-            if not (aspects or methods or recipes or scale == "paper") and method == ABLATED_METHOD:
+            if full and not (aspects or methods or recipes or scale == "paper") and method == ABLATED_METHOD:
                 given += of_task
             specs += [RunSpec(task, method, seed, aspect) for aspect in given for seed in seeds]
         if not (aspects or methods or recipes):

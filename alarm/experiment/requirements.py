@@ -139,11 +139,20 @@ def missing(preset: Preset, *, data: Path | None, device: str, store: Path) -> I
                 f"{download.name} ({download.purpose}) is neither on this machine nor can it be asked for: allow "
                 f"access to the network, fetch it there first, or {download.otherwise}"
             )
-    for check in _checks(preset):
+    for check in (*_checks(preset), partial(_base, preset, store)):
         try:
             check()
         except ValueError as error:
             yield str(error)
+
+
+def _base(preset: Preset, store: Path) -> None:
+    """Raise `ValueError` where the base model of a generated world is missing, damaged or another world's."""
+    from alarm.experiment.lab import lab_class
+    from alarm.store import Store
+
+    if preset.base is not None:
+        lab_class(preset.task)(preset, Store(store)).base  # noqa: B018  the check is in the property
 
 
 def _checks(preset: Preset) -> Iterator[Callable[[], object]]:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alarm.experiment.choices import chosen, default_device, with_choices
-from alarm.experiment.matrix import run_matrix, without_recipes
+from alarm.experiment.matrix import QUICK_METHODS, QUICK_SEEDS, QUICK_TASK, run_matrix, without_recipes
 from alarm.methods import load_method_file
-from alarm.presets import TASK_NAMES, preset
+from alarm.presets import REPORTED_SEEDS, TASK_NAMES, preset
 from alarm.registry import UnknownNameError, unknown_name
 from alarm.scorers.external import TRAINED, check_holistic
 from alarm.settings import Preset
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from alarm.scorers.base import Scorer
 
 GRID_SEEDS = {"tiny": 1}
-"""How many seeds the grid's further cells run with by default, 0 at other scales: they are most of its runs."""
+"""How many seeds the grid's further cells run with under `full`, 0 at other scales: they are most of its runs."""
 SWEPT_SOURCE = ("tiny", "wmt")
 """Scale and task whose study is repeated at other shares of wrong labels; its models are the cheapest to train."""
 
@@ -33,7 +33,8 @@ SWEPT_SOURCE = ("tiny", "wmt")
 class Session:
     """What one invocation works on. Creating it checks every option; nothing is trained or read before that.
 
-    `choices` are those of `alarm.experiment.choices`, by name. Who only reads what others have trained says so by
+    `full` adds ablations, the grid and the study of recipes; `quick` takes a small part of the runs (see
+    `alarm.experiment.matrix`). `choices` are those of `alarm.experiment.choices`, by name. Who only reads what others have trained says so by
     `trains`, and is not asked for the models, data and tools that training needs.
 
     Raises:
@@ -52,6 +53,8 @@ class Session:
         recipes: tuple[str, ...] = (),
         sources: tuple[str, ...] = (),
         seeds: tuple[int, ...] = (1, 2, 3),
+        full: bool = False,
+        quick: bool = False,
         grid_seeds: int | None = None,
         device: str = "cpu",
         data: Path | None = None,
@@ -68,8 +71,11 @@ class Session:
         self.scale = scale
         self.results = check_results(results)
         self.device = check_device(device)
+        self.quick = quick
+        if quick:
+            tasks, methods, seeds = check_quick(scale, full=full, tasks=tasks, methods=methods, seeds=seeds)
         if grid_seeds is None:
-            grid_seeds = GRID_SEEDS.get(scale, 0)
+            grid_seeds = GRID_SEEDS.get(scale, 0) if full else 0
         self._choices = choices
         specs = run_matrix(
             scale,
@@ -79,6 +85,7 @@ class Session:
             aspects=aspects,
             recipes=recipes,
             seeds=seeds,
+            full=full,
             grid_seeds=grid_seeds,
         )
         restricted = bool(methods or aspects or recipes)
@@ -93,7 +100,7 @@ class Session:
             check_requirements([self._preset(task) for task in needed], data=self.data, device=device, store=store)
         ready_made = self._check_models(used=trains)
         self.specs = without_recipes([] if studies_only else specs, ready_made, named=bool(methods or recipes))
-        self.sources = self._check_sources(sources, [] if restricted else of_specs, ready_made)
+        self.sources = self._check_sources(sources, of_specs if full and not restricted else [], ready_made)
         self.pools = [] if restricted else self.tasks
         """Tasks with best-of-k."""
         self.judge = judge
@@ -108,6 +115,9 @@ class Session:
         self._labs: dict[str, Any] = {}
         self._holistic_models: dict[str, Scorer] = {}
         self._studies: dict[str, RewardStudy] = {}
+        if trains and token is None:
+            for task in needed:
+                self.lab(task).base  # noqa: B018  raises where it is missing, damaged or another world's
 
     @classmethod
     def from_options(cls, option: Any, worker_input: Mapping[str, Any] | None) -> Session:
@@ -126,6 +136,8 @@ class Session:
             recipes=tuple(option.recipe),
             sources=tuple(option.source),
             seeds=seeds,
+            full=option.full,
+            quick=option.quick,
             grid_seeds=option.grid_seeds,
             device=option.device or default_device(option.scale),
             data=Path(option.data) if option.data else None,
@@ -236,6 +248,22 @@ class Session:
         from alarm.report.render import render_report
 
         return render_report(self.results, self.scale) if (self.results / self.scale / "records").is_dir() else []
+
+
+def check_quick(
+    scale: str, *, full: bool, tasks: tuple[str, ...], methods: tuple[str, ...], seeds: tuple[int, ...]
+) -> tuple[tuple[str, ...], tuple[str, ...], tuple[int, ...]]:
+    """Tasks, methods and seeds of a first look; those that were asked for by name stay.
+
+    Raises:
+        ValueError: `full` beside it, or another scale than `tiny`.
+    """
+    if full:
+        raise ValueError("--quick takes a part of the runs and --full adds to them; give one of the two")
+    if scale != "tiny":
+        raise ValueError(f"--quick is a first look at scale tiny; leave it out at scale {scale}")
+    usual = seeds == REPORTED_SEEDS
+    return tasks or (QUICK_TASK,), methods or QUICK_METHODS, QUICK_SEEDS if usual else seeds
 
 
 def check_requirements(presets: list[Preset], *, data: Path | None, device: str, store: Path | None) -> None:

@@ -156,6 +156,9 @@ class WMTLab(Lab):
         )
         return {scorer.name: scorer for scorer in scorers}
 
+    def tools(self) -> dict[str, Scorer]:
+        return self.aspect_scorers()
+
     def corpus_metrics(self, examples: Sequence[Example], responses: Sequence[str]) -> dict[str, Any]:
         from alarm.evaluation.translation import corpus_scores
 
