@@ -71,9 +71,10 @@ def command(lab: PolicyLab) -> str:
 def pretrain(lab: PolicyLab, folder: Path, *, on_step: Callable[[int, int, float], None] | None = None) -> dict[str, Any]:
     """Train the lab's base model into `folder` and return its provenance; an interrupted call goes on where it was.
 
-    Held-out quality is that of responses to dev prompts, greedy and sampled; the ceiling is 1, the ideal response's.
+    `seconds` in the provenance are those of the last call. Held-out quality is that of responses to dev prompts, greedy and sampled; the ceiling is 1, the ideal response's.
     """
     from alarm.environment import environment
+    from alarm.experiment.code import POLICY_CODE, code_fingerprint
     from alarm.experiment.generation import generate
     from alarm.ppo.networks import build_model
     from alarm.ppo.policy import Policy
@@ -115,8 +116,7 @@ def pretrain(lab: PolicyLab, folder: Path, *, on_step: Callable[[int, int, float
         quality[decoding] = sum(golds) / len(golds)
     policy.model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    from alarm.experiment.code import POLICY_CODE, code_fingerprint
-
+    (folder / WEIGHTS).chmod(0o644)  # safetensors makes files that only their owner may read
     found = environment(lab.device)
     provenance = {
         "task": lab.task_name,
@@ -132,7 +132,7 @@ def pretrain(lab: PolicyLab, folder: Path, *, on_step: Callable[[int, int, float
         "versions": found.get("versions"),
         "loss": sum(losses[-100:]) / len(losses[-100:]),
         "held_out": {"prompts": len(dev), "ceiling": 1.0} | quality,
-        "seconds_of_this_call": round(time.perf_counter() - started, 1),
+        "seconds": round(time.perf_counter() - started, 1),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "weights_sha256": sha256_of(folder / WEIGHTS),
     }

@@ -178,9 +178,9 @@ def base_text(seed: int, count: int) -> list[tuple[str, str]]:
     """`count` prompts about the train questions of the world of this seed, each with an answer of mixed quality."""
     world = World(seed)
     questions = _parts(world, np.random.default_rng([seed, 1]))["train"]
-    rng = np.random.default_rng([seed, 3])
-    rows = _rows(world, questions, count, rng)
-    return [(row["text"], flawed(row["answer"][0], row["passages"], world.values, rng)) for row in rows]
+    rows, rng = _rows(world, questions, count, np.random.default_rng([seed, 3])), np.random.default_rng([seed, 4])
+    values = world.values
+    return [(row["text"], flawed(row["answer"][0], row["passages"], values, rng)) for row in rows]
 
 
 def _parts(world: World, rng: np.random.Generator) -> dict[str, list[Question]]:
