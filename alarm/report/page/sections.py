@@ -35,6 +35,15 @@ class Section:
 
 SECTIONS = (
     Section(
+        "paper-claims",
+        "Claims",
+        "Each claim of the papers with what came out here, per task and set of seeds. An effect is positive where the "
+        "claim is true; a verdict needs the same outcome from every set of seeds.",
+        tables=r"^claims",
+        figures=r"^(claims|premise)",
+        folded=False,
+    ),
+    Section(
         "headline",
         "At a glance",
         "What each method gained over the policy it started from in gold quality, which is this scale's best measure "
