@@ -74,7 +74,7 @@ class Aligned:
 class TaskRuns:
     """All runs of one task at one scale on one kind of hardware, and their greedy test responses.
 
-    `sampled` is the same with samples in place of the greedy responses, so whatever compares the one compares the other.
+    `sampled` is the same with samples in place of greedy responses, so whatever compares the one compares the other.
 
     Tables ask for the same things thousands of times, so what follows from the records is kept; they do not change.
     """
@@ -282,6 +282,16 @@ def mixtures(runs: TaskRuns) -> list[str]:
         if len(values) > 1:
             found.append(f"The {runs.task} runs rest on {len(values)} different {what}; rerun the older ones.")
     return found
+
+
+def samples_sentence(runs: TaskRuns) -> str:
+    """What is compared beside greedy responses, for captions."""
+    if runs.sampled is None:
+        return "No sampled test responses are on record, so greedy ones alone are compared."
+    return (
+        "Sampled: one response per test prompt at temperature 1, of every method and of the SFT policy. Greedy "
+        "responses are what the papers compare."
+    )
 
 
 def _task_runs(results: Path, scale: str, task: str, kind: str, records: Sequence[RunRecord]) -> TaskRuns:
