@@ -16,12 +16,13 @@ from alarm.report.claims.assembled import claims_report
 from alarm.report.curves_figure import curve_groups, curves_figure
 from alarm.report.gold_over_kl_figure import gold_over_kl_figure
 from alarm.report.gold_over_kl_table import gold_over_kl_table
+from alarm.report.gold_table import gold_table
 from alarm.report.grid_table import grid_table
 from alarm.report.headline_table import headline_table
 from alarm.report.improvements import improvements_table
 from alarm.report.improvements_figure import improvements_figure
 from alarm.report.judge_table import judge_table
-from alarm.report.mean_tables import gold_table, means_table
+from alarm.report.mean_tables import means_table
 from alarm.report.meta_rounds_figure import meta_rounds_figure
 from alarm.report.meta_rounds_table import meta_rounds_table
 from alarm.report.overview import PAGE, overview
