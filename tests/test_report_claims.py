@@ -14,7 +14,7 @@ from alarm.evaluation.statistics import holm
 from alarm.records import read_record, record_path, write_record, write_reward_models
 from alarm.report.claims.claims_table import agreement_sentence, claims_table
 from alarm.report.claims.definitions import CLAIMS, Claim
-from alarm.report.claims.evidence import Effect, Evidence, NotOnRecord, read_evidence
+from alarm.report.claims.evidence import Effect, Evidence, NotOnRecord, evidence_of
 from alarm.report.claims.judging import (
     HOLDS,
     OPPOSITE,
@@ -40,9 +40,9 @@ def gold_of(name: str, seed: int) -> float:
     return 0.6 if name == UNEVEN and seed > 3 else golds[name]
 
 
-def evidence_of(results: Path, task: str = "long_form_qa") -> Evidence:
+def evidence(results: Path, task: str = "long_form_qa") -> Evidence:
     runs = next(runs for runs in read_runs(results, "tiny") if runs.task == task)
-    return read_evidence(results, runs, read_studies(results, "tiny"))
+    return evidence_of(runs, read_studies(results, "tiny"))
 
 
 def by_id(found: TaskFindings) -> dict:
@@ -50,7 +50,7 @@ def by_id(found: TaskFindings) -> dict:
 
 
 def missing_of(results: Path, claim: str) -> str:
-    return by_id(judge(evidence_of(results)))[claim].missing
+    return by_id(judge(evidence(results)))[claim].missing
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def results(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def found(results) -> TaskFindings:
-    return judge(evidence_of(results))
+    return judge(evidence(results))
 
 
 # Effects and verdicts.
@@ -96,8 +96,8 @@ def test_an_effect_in_one_set_only_is_not_distinguishable_and_says_where_it_was(
 
 
 def test_the_gap_between_proxy_and_gold_is_in_sds_of_the_sft_samples(found, results):
-    evidence = evidence_of(results)
-    sd = {score: np.std(list(evidence.sampled.sft_scores(score).values())) for score in ("gold", "holistic")}
+    measured = evidence(results)
+    sd = {score: np.std(list(measured.sampled.sft_scores(score).values())) for score in ("gold", "holistic")}
     proxy = (1.0 - PROXY["log_sigmoid"]) / sd["holistic"]
     gold = (SAMPLED_GOLD["holistic_only"] - SAMPLED_GOLD["log_sigmoid"]) / sd["gold"]
     assert by_id(found)["gap"].everything.effect.estimate.value == pytest.approx(100 * (proxy - gold))
@@ -106,7 +106,7 @@ def test_the_gap_between_proxy_and_gold_is_in_sds_of_the_sft_samples(found, resu
 def test_over_optimisation_decides_nothing_while_the_proxy_does_not_rise(tmp_path, monkeypatch):
     monkeypatch.setitem(PROXY, "holistic_low_kl", 1.0)
     write_claims(tmp_path, tasks=("wmt",), methods=("holistic_only", "holistic_low_kl"), seeds=(1, 2, 3))
-    runs = judge(evidence_of(tmp_path, "wmt"))
+    runs = judge(evidence(tmp_path, "wmt"))
     finding = by_id(runs)["over_optimisation"]
     assert finding.sets[0].effect.estimate.p < 0.05 and finding.verdict == UNDECIDED
     table = claims_table([runs], read_runs(tmp_path, "tiny"))
@@ -116,11 +116,11 @@ def test_over_optimisation_decides_nothing_while_the_proxy_does_not_rise(tmp_pat
 def test_picking_the_best_other_aspect_is_paid_for(tmp_path):
     golds = {"alarm": 0.5, "alarm+relevance": 0.52, "alarm+completeness": 0.52, "alarm+length": 0.52}
     write_claims(tmp_path, tasks=("long_form_qa",), gold=golds, methods=golds, seeds=(1, 2, 3), noise=0.2)
-    evidence = evidence_of(tmp_path)
+    measured = evidence(tmp_path)
     selection, single = (next(c for c in CLAIMS if c.id == name) for name in ("selection", "alarm_holistic"))
-    effect = selection.effect(evidence)
+    effect = selection.effect(measured)
     best = effect.note.split("best other: ")[1].split(" of 3")[0]
-    alone = single.effect.func(evidence, "alarm", f"alarm+{best}")
+    alone = single.effect.func(measured, "alarm", f"alarm+{best}")
     assert effect.estimate.p == pytest.approx(min(1, 3 * alone.estimate.p)) and alone.estimate.p < 1
 
 
@@ -148,7 +148,7 @@ def test_a_set_is_corrected_over_all_its_claims(results):
 
     p_values = [0.01, 0.02, 0.04, 0.5]
     claims = [constant(f"claim {p}", p) for p in p_values] + [Claim("gone", "gone", "paper", "made up", absent)]
-    found = judge(evidence_of(results), claims)
+    found = judge(evidence(results), claims)
     for place in range(2):
         corrected = [finding.sets[place].effect.estimate.p for finding in found.findings[:-1]]
         assert corrected == pytest.approx(holm(p_values))
@@ -173,15 +173,15 @@ def test_seeds_in_words():
 
 
 def test_a_set_is_judged_as_if_no_other_seed_had_been_run(tmp_path, results):
-    three = evidence_of(results).of_seeds((4, 5, 6))
+    three = evidence(results).of_seeds((4, 5, 6))
     methods = [*SAMPLED_GOLD, "alarm+relevance", "alarm+completeness"]
     write_claims(tmp_path, tasks=("long_form_qa",), gold=gold_of, methods=methods, seeds=(4, 5, 6))
-    alone = evidence_of(tmp_path)
+    alone = evidence(tmp_path)
     for claim in CLAIMS:
         outcomes = []
-        for evidence in (three, alone):
+        for measured in (three, alone):
             try:
-                outcomes.append(claim.effect(evidence).estimate)
+                outcomes.append(claim.effect(measured).estimate)
             except NotOnRecord as reason:
                 outcomes.append(str(reason))
         assert outcomes[0] == outcomes[1], claim.id
@@ -202,7 +202,7 @@ def test_sets_of_seeds_agree_where_all_say_the_same(found):
 
 def test_one_set_of_seeds_says_so(tmp_path):
     write_claims(tmp_path, tasks=("wmt",), methods=("alarm", "holistic_only"), seeds=(1, 2, 3), pool=False, study=False)
-    found = judge(evidence_of(tmp_path, "wmt"))
+    found = judge(evidence(tmp_path, "wmt"))
     assert found.in_words(by_id(found)["alarm_holistic"]) == "one set of seeds: holds"
     assert agreement([found]) == (0, 0)
     header = claims_table([found], read_runs(tmp_path, "tiny")).blocks[0].columns
@@ -211,13 +211,13 @@ def test_one_set_of_seeds_says_so(tmp_path):
 
 def test_what_is_missing_is_named_with_what_adds_it(tmp_path):
     write_claims(tmp_path, tasks=("long_form_qa",), methods=("alarm",), pool=False, study=False)
-    found = by_id(judge(evidence_of(tmp_path)))
+    found = by_id(judge(evidence(tmp_path)))
     assert all(not finding.verdict and finding.missing for finding in found.values())
     assert found["oracle"].missing == "no run of oracle: add `--method oracle`"
     assert found["selection"].missing == "no run of ALaRM with another aspect: add `--full`"
     assert found["strength"].missing == "no study of reward-model recipes: add `--full`"
     assert "run the setup again" in found["premise"].missing
-    assert claims_table([judge(evidence_of(tmp_path))], read_runs(tmp_path, "tiny")) is None
+    assert claims_table([judge(evidence(tmp_path))], read_runs(tmp_path, "tiny")) is None
 
 
 def test_runs_without_samples_are_named(tmp_path):
@@ -233,7 +233,7 @@ def test_failed_runs_are_named(tmp_path):
         for seed in seeds:
             record = read_record(record_path(tmp_path, "tiny", "wmt", method, seed))
             write_record(tmp_path, replace(record, error="reward is not finite"))
-    found = judge(evidence_of(tmp_path, "wmt"))
+    found = judge(evidence(tmp_path, "wmt"))
     table = claims_table([found], read_runs(tmp_path, "tiny"))
     assert "wmt alarm seed 2 (failed: reward is not finite)" in table.missing
     assert by_id(found)["oracle"].missing == "no run of oracle: every run failed"
@@ -261,7 +261,7 @@ def test_denoising_is_judged_where_several_trainings_share_a_high_noise(tmp_path
         for seed in (1, 2, 3)
     ]
     write_reward_models(tmp_path, replace(study, sweep=rows))
-    effect = by_id(judge(evidence_of(tmp_path)))["denoising"].everything.effect
+    effect = by_id(judge(evidence(tmp_path)))["denoising"].everything.effect
     assert effect.seeds == 3 and effect.estimate.low < effect.estimate.value < effect.estimate.high
     names = ("flip", "margin", "flip_margin", "soft_label_margin")
     change = 100 * (0.001 * 2 * (np.mean([len(n) for n in names]) - len("plain"))) + 4.0
@@ -290,8 +290,9 @@ def test_every_claim_has_a_row_and_the_csv_holds_every_number(found, results):
     assert measured == {claim.statement: claim.definition for claim in CLAIMS}
 
 
-def test_the_claims_are_the_first_thing_in_the_readme_the_page_and_the_overview(results):
-    paths = render_report(results, "tiny")
+def test_the_claims_are_the_first_thing_in_the_readme_the_page_and_the_overview(tmp_path):
+    write_claims(tmp_path, tasks=("long_form_qa",), methods=("alarm", "holistic_only"), seeds=(1, 2), study=False)
+    paths, results = render_report(tmp_path, "tiny"), tmp_path
     assert {"claims.png", "claims.md", "claims.csv", "premise_long_form_qa.png"} <= {path.name for path in paths}
     readme, page, overview = (
         (results / name).read_text() for name in ("tiny/README.md", "tiny/report.html", "README.md")

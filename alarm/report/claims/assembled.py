@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 from alarm.records import RewardModelRecord
 from alarm.report.captions import origin, origin_of
 from alarm.report.claims.claims_figure import claims_figure
 from alarm.report.claims.claims_table import claims_table
-from alarm.report.claims.evidence import read_evidence
+from alarm.report.claims.evidence import evidence_of
 from alarm.report.claims.judging import judge
 from alarm.report.claims.premise import gold_pairs
 from alarm.report.claims.premise_figure import premise_figure
@@ -23,14 +22,10 @@ CLAIMS_FIGURE = "claims"
 
 
 def claims_report(
-    results: Path, groups: Sequence[TaskRuns], studies: Sequence[RewardModelRecord]
+    groups: Sequence[TaskRuns], studies: Sequence[RewardModelRecord]
 ) -> tuple[Table | None, list[Picture]]:
-    """The claims of runs on one kind of hardware; no table and no figure where nothing they are about is on record.
-
-    Raises:
-        RecordError: a file cannot be read.
-    """
-    evidence = [read_evidence(results, runs, studies) for runs in groups]
+    """The claims of runs on one kind of hardware; no table and no figure where nothing they are about is on record."""
+    evidence = [evidence_of(runs, studies) for runs in groups]
     findings = [judge(found) for found in evidence]
     table = claims_table(findings, groups)
     if table is None:

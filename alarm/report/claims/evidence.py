@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from alarm.evaluation.statistics import Estimate
-from alarm.records import (
-    Generation,
-    PoolRecord,
-    RewardModelRecord,
-    pool_path,
-    read_generations,
-    read_pool,
-    samples_of,
-    sft_samples_path,
-)
+from alarm.records import PoolRecord, RewardModelRecord
 from alarm.report.runs import TaskRuns
 
 
@@ -38,23 +28,13 @@ class Effect:
     """Why it decides nothing, whatever its interval."""
 
 
-class SampledRuns(TaskRuns):
-    """The runs by their test responses sampled at temperature 1; `sft` holds samples too."""
-
-    def generations(self, run: str, seed: int) -> Mapping[str, Generation]:
-        """A finished run's sampled test responses by prompt id, checked against its record."""
-        if (run, seed) not in self._generations:
-            self._generations[run, seed] = {g.id: g for g in samples_of(self.finished[run][seed])}
-        return self._generations[run, seed]
-
-
 @dataclass(frozen=True)
 class Evidence:
     """All that the claims read of one task."""
 
     runs: TaskRuns
-    sampled: SampledRuns
-    """Those of the runs that have sampled test responses."""
+    sampled: TaskRuns
+    """Those of the runs that have test responses sampled at temperature 1, by these."""
     pool: PoolRecord | None = None
     study: RewardModelRecord | None = None
     """Of the task's own comparisons."""
@@ -80,32 +60,11 @@ class Evidence:
             raise NotOnRecord(f"no sampled test responses of {' and '.join(absent)}: run them again")
 
 
-def read_evidence(results: Path, runs: TaskRuns, studies: Sequence[RewardModelRecord]) -> Evidence:
-    """A task's evidence, as far as it is on record.
-
-    Raises:
-        RecordError: a file cannot be read.
-    """
-    pool = pool_path(results, runs.scale, runs.task)
-    return Evidence(
-        runs,
-        sampled_runs(results, runs),
-        pool=read_pool(pool) if pool.is_file() else None,
-        study=next((study for study in studies if study.source == runs.task), None),
-    )
-
-
-def sampled_runs(results: Path, runs: TaskRuns) -> SampledRuns:
-    """The runs that have sampled test responses, with the SFT policy's samples where these are on record."""
-    path = sft_samples_path(results, runs.scale, runs.task)
-    return SampledRuns(
-        runs.task,
-        runs.scale,
-        runs.hardware_kind,
-        [record for record in runs.records if record.samples is not None],
-        selection=runs.selection,
-        sft={g.id: g for g in read_generations(path)} if path.is_file() else None,
-    )
+def evidence_of(runs: TaskRuns, studies: Sequence[RewardModelRecord]) -> Evidence:
+    """A task's evidence, as far as it is on record."""
+    # Without any samples: the same task without runs.
+    sampled = runs.sampled or replace(runs, records=[], sft=None, are_samples=True)
+    return Evidence(runs, sampled, runs.pool, next((study for study in studies if study.source == runs.task), None))
 
 
 def _only(runs: TaskRuns, seeds: Collection[int]) -> TaskRuns:
