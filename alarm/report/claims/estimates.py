@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from alarm.evaluation.errors import LEVEL
 from alarm.evaluation.statistics import Estimate
 from alarm.report.claims.evidence import NotOnRecord
-from alarm.reward_modeling.detection import detector
 
 BLOCKS = 50
 
@@ -68,11 +67,12 @@ def auc_estimate(strength: Sequence[float], wrong: Sequence[bool | None]) -> Est
     Raises:
         NotOnRecord: fewer pairs than blocks, or labels that are all wrong or all right.
     """
-    if len(strength) < BLOCKS:
+    decided = [(value, label) for value, label in zip(strength, wrong, strict=True) if label is not None]
+    values, labels = np.array([value for value, _ in decided]), np.array([label for _, label in decided], dtype=bool)
+    if len(values) < BLOCKS:
         raise NotOnRecord(f"{BLOCKS} pairs with a strength, for an interval")
-    everything = np.arange(len(strength))
-    areas = [_auc(strength, wrong, np.setdiff1d(everything, b)) for b in np.array_split(everything, BLOCKS)]
-    area = _auc(strength, wrong, everything)
+    area = _auc(values, labels)
+    areas = [_auc(np.delete(values, b), np.delete(labels, b)) for b in np.array_split(np.arange(len(values)), BLOCKS)]
     if not np.isfinite([area, *areas]).all():
         raise NotOnRecord("both wrong and right labels")
     error = math.sqrt((BLOCKS - 1) * float(np.var(areas)))
@@ -93,5 +93,13 @@ def student(value: float, error: float, df: int) -> Estimate:
     return Estimate(value, value - reach, value + reach, float(2 * t.sf(abs(value) / error, df)))
 
 
-def _auc(strength: Sequence[float], wrong: Sequence[bool | None], places: NDArray) -> float:
-    return detector([strength[i] for i in places], [wrong[i] for i in places])["auc"]
+def _auc(strength: NDArray, wrong: NDArray) -> float:
+    """Share of pairs of a wrong and a right label in which the wrong one has less strength, a tie counting half."""
+    from scipy.stats import rankdata
+
+    count = int(wrong.sum())
+    others = len(wrong) - count
+    if not count or not others:
+        return math.nan
+    above = float(rankdata(-strength)[wrong].sum()) - count * (count + 1) / 2
+    return above / (count * others)
