@@ -33,8 +33,8 @@ def over_optimisation_figure(runs: TaskRuns) -> Drawing:
     shared_legend(figure, axes, columns=3)
     figure.suptitle(f"Over-optimisation of the learned reward in {runs.task}", x=0.01, ha="left")
     note = (
-        f"PPO: each run's iterations pooled into {POINTS} consecutive points, from the SFT policy at 0; mean and sd "
-        f"over seeds. {best_of_k_sentence(chosen)}"
+        f"PPO: each run's iterations pooled into {POINTS} consecutive points, joined in the order of KL from the SFT "
+        f"policy at 0; mean and sd over seeds. {best_of_k_sentence(chosen)}"
     )
     return Drawing(figure, note)
 
@@ -43,14 +43,15 @@ def _draw_ppo(axis, title: str, curve: PPOCurve | None) -> None:
     axis.set_title(title, fontsize=11)
     if curve is None:
         return
-    kl, proxy, gold = (values.mean(axis=0) for values in (curve.kl, curve.proxy, curve.gold))
-    _draw(axis, kl, proxy, PROXY)
-    _draw(axis, kl, gold, GOLD)
-    if len(curve.seeds) > 1:
-        for values, style in ((curve.proxy, PROXY), (curve.gold, GOLD)):
-            mean, sd = values.mean(axis=0), values.std(axis=0, ddof=1)
-            axis.fill_between(_root(kl), mean - sd, mean + sd, color=style["color"], alpha=0.15, linewidth=0)
-    _mark(axis, f"{title} (n={len(curve.seeds)})", kl[curve.peak], gold[curve.peak])
+    kl = curve.kl.mean(axis=0)
+    order = np.argsort(kl, kind="stable")
+    for values, style in ((curve.proxy, PROXY), (curve.gold, GOLD)):
+        mean = values.mean(axis=0)
+        _draw(axis, kl[order], mean[order], style)
+        if len(values) > 1:
+            low, high = (mean + sign * values.std(axis=0, ddof=1) for sign in (-1, 1))
+            axis.fill_between(_root(kl[order]), low[order], high[order], color=style["color"], alpha=0.15, linewidth=0)
+    _mark(axis, f"{title} (n={len(curve.seeds)})", kl[curve.peak], curve.gold.mean(axis=0)[curve.peak])
 
 
 def _draw_best_of_k(axis, curve: BestOfKCurve | None) -> None:
