@@ -11,7 +11,7 @@ import pytest
 
 from alarm.evaluation.statistics import bootstrap_mean, holm
 from alarm.evaluation.win_rates import win_rate
-from alarm.records import read_record, record_path, samples_of, sft_samples_path, write_record
+from alarm.records import generations_of, read_record, record_path, samples_of, sft_samples_path, write_record
 from alarm.report.comparisons import paired_gains
 from alarm.report.gold_table import areas, gold_table, start_of_training
 from alarm.report.mean_tables import means_table

@@ -18,6 +18,8 @@ from alarm.report.gold_over_kl_figure import gold_over_kl_figure
 from alarm.report.gold_over_kl_table import gold_over_kl_table
 from alarm.report.gold_table import gold_table
 from alarm.report.grid_table import grid_table
+from alarm.report.habits_figure import habits_figure
+from alarm.report.habits_table import habits_table
 from alarm.report.headline_table import headline_table
 from alarm.report.improvements import improvements_table
 from alarm.report.improvements_figure import improvements_figure
@@ -25,7 +27,10 @@ from alarm.report.judge_table import judge_table
 from alarm.report.mean_tables import means_table
 from alarm.report.meta_rounds_figure import meta_rounds_figure
 from alarm.report.meta_rounds_table import meta_rounds_table
+from alarm.report.over_optimisation_figure import over_optimisation_figure
+from alarm.report.over_optimisation_table import over_optimisation_table
 from alarm.report.overview import PAGE, overview
+from alarm.report.pairs_table import pairs_table
 from alarm.report.published import Published
 from alarm.report.published_study import PublishedStudy
 from alarm.report.ranking_table import ranking_table
@@ -36,6 +41,7 @@ from alarm.report.scale_readme import scale_readme
 from alarm.report.scale_report import Image, Picture, ScaleReport
 from alarm.report.selection_figure import selection_figure
 from alarm.report.selection_tables import figure_stem, selection_table, setup_table
+from alarm.report.spread_table import spread_table
 from alarm.report.stability_table import stability_table
 from alarm.report.stored_benchmarks import stored_files
 from alarm.report.strength_figure import strength_figure
@@ -47,6 +53,7 @@ from alarm.report.translation_table import translation_table
 from alarm.report.win_tables import ablation_table, win_rate_table
 
 EXTENSIONS = {
+    "pairs": (pairs_table, "gold quality of two methods"),
     "ranking": (ranking_table, "runs with a common seed"),
     "agreement": (agreement_table, "runs with a common seed, or two judges"),
     "grid": (grid_table, "runs"),
@@ -54,6 +61,9 @@ EXTENSIONS = {
     "all_good": (all_good_table, "gold quality by property"),
     "log_sigmoid": (gold_over_kl_table, "win rates over the SFT policy during training, and best-of-k"),
     "improvements": (improvements_table, "responses of the SFT policy and of methods with raw or transformed rewards"),
+    "habits": (habits_table, "habits of responses, which generated worlds alone have"),
+    "spread": (spread_table, "spreads of rewards within a prompt, or a pool of the SFT policy's samples"),
+    "over_optimisation": (over_optimisation_table, "KL and gold during training, or best-of-k"),
     "stability": (stability_table, "runs"),
     "meta_rounds": (meta_rounds_table, "rounds of iterative RLHF"),
     "throughput": (throughput_table, "seconds by phase"),
@@ -62,6 +72,8 @@ EXTENSIONS = {
 EXTENSION_FIGURES = {
     "log_sigmoid": gold_over_kl_figure,
     "improvements": improvements_figure,
+    "habits": habits_figure,
+    "over_optimisation": over_optimisation_figure,
     "meta_rounds": meta_rounds_figure,
 }
 """The same to the figure beside the table."""

@@ -31,6 +31,8 @@ class Cell:
     note: str | None = None
     digits: int = 2
     show_count: bool = True
+    show_interval: bool = True
+    """Whether Markdown has the interval; CSV always has it."""
     sign_p: float | None = None
     """Of the sign test over prompts, not corrected; only in CSV."""
 
@@ -42,7 +44,7 @@ class Cell:
             text = plus_minus(self.measured.mean, self.measured.sd, self.digits)
             text = f"**{text}**" if significant and not self.effect_name else text
             lines.append(f"{text}, n={self.measured.count}" if self.show_count else text)
-        if self.estimate is not None:
+        if self.estimate is not None and self.show_interval:
             text = f"[{number_text(self.estimate.low, self.digits)}, {number_text(self.estimate.high, self.digits)}]"
             if self.effect_name:
                 value = f"{number_text(self.estimate.value, self.digits, sign='+')}"
