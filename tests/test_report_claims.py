@@ -12,7 +12,7 @@ import pytest
 
 from alarm.evaluation.statistics import holm
 from alarm.records import read_record, record_path, write_record, write_reward_models
-from alarm.report.claims.claims_table import agreement_sentence, claims_table
+from alarm.report.claims.claims_table import agreement_sentence, claims_table, measured_table
 from alarm.report.claims.definitions import CLAIMS, Claim
 from alarm.report.claims.evidence import Effect, Evidence, NotOnRecord, evidence_of
 from alarm.report.claims.judging import (
@@ -286,7 +286,8 @@ def test_every_claim_has_a_row_and_the_csv_holds_every_number(found, results):
     assert [float(cell[key]) for key in ("effect", "low", "high", "p_holm")] == pytest.approx(
         [estimate.value, estimate.low, estimate.high, estimate.p]
     )
-    measured = {key[0]: cell.note for key, cell in table.blocks[-1].cells.items() if key[1] == "measured"}
+    definitions = measured_table([found], read_runs(results, "tiny")).blocks[0].cells
+    measured = {key[0]: cell.note for key, cell in definitions.items() if key[1] == "measured"}
     assert measured == {claim.statement: claim.definition for claim in CLAIMS}
 
 
@@ -304,3 +305,12 @@ def test_the_claims_are_the_first_thing_in_the_readme_the_page_and_the_overview(
     assert overview.index("tiny/figures/claims.png") < overview.index("### What the papers claim")
     assert overview.index("### What the papers claim") < overview.index("### At a glance")
     assert page.index('id="claims"') < page.index('id="headline_long_form_qa"')
+
+
+def test_the_table_says_how_many_claims_hold(found, results):
+    table = claims_table([found], read_runs(results, "tiny"))
+    counts = [sum(f.verdict == verdict for f in found.findings) for verdict in (HOLDS, OPPOSITE, UNDECIDED, "")]
+    assert sum(counts) == len(CLAIMS)
+    expected = "long_form_qa, seeds 1–3 and seeds 4–6: {} hold, {} come out the other way, {} are not distinguishable, "
+    assert table.summary[0] == expected.format(*counts[:3]) + f"{counts[3]} are not on record."
+    assert table.summary[1] == agreement_sentence([found]) and table.summary[1] in table.markdown()

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from alarm.report.benchmark_tables import benchmark_table
+from alarm.report.claims.claims_table import MEASURED
 from alarm.report.stored_benchmarks import stored_files
 from alarm.settings import SCALES
 
@@ -53,9 +54,19 @@ def _of_scale(results: Path, scale: str) -> list[str]:
         heading,
         "; ".join(links) + ".",
         *(image for image, of_claims in images if of_claims),
-        *(_demoted(table.read_text(encoding="utf-8")) for table in (*claims, *headlines)),
+        *(_claims(table) for table in claims),
+        *(_demoted(table.read_text(encoding="utf-8")) for table in headlines),
         *(image for image, of_claims in images if not of_claims),
     ]
+
+
+def _claims(table: Path) -> str:
+    """The verdicts, or how they are measured, folded away."""
+    text = table.read_text(encoding="utf-8")
+    if not table.stem.startswith(MEASURED):
+        return _demoted(text)
+    title, _, body = text.partition("\n\n")
+    return f"<details><summary>{title.removeprefix('# ')}</summary>\n\n{body}\n</details>"
 
 
 def _throughput(results: Path) -> list[str]:

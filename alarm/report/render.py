@@ -130,7 +130,7 @@ def assemble(results: Path | str, scale: str) -> ScaleReport:
     for kind in sorted({runs.hardware_kind for runs in groups}):
         of_kind = [runs for runs in groups if runs.hardware_kind == kind]
         claims, claims_pictures = claims_report(of_kind, studies)
-        made = [*([claims] if claims else []), ablation_table(of_kind, published)]
+        made = [*claims, ablation_table(of_kind, published)]
         absent += [] if claims else ["any claim's evidence: sampled test responses with gold quality, or a study"]
         pictures += [replace(picture, name=f"{picture.name}{_suffix(kind)}") for picture in claims_pictures]
         for runs in of_kind:

@@ -98,9 +98,13 @@ class Table:
     blocks: list[Block]
     missing: list[str] = field(default_factory=list)
     """What is expected and absent."""
+    summary: list[str] = field(default_factory=list)
+    """What the table says as a whole, one sentence each."""
 
     def markdown(self, level: int = 1) -> str:
         parts = [f"{'#' * level} {self.title}", *(block.markdown() for block in self.blocks)]
+        if self.summary:
+            parts.append(" ".join(self.summary))
         if self.missing:
             parts.append("Missing: " + "; ".join(self.missing) + ".")
         parts.append("\n".join(f"- {sentence}" for sentence in self.caption))

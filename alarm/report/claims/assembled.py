@@ -1,4 +1,4 @@
-"""The claims of a scale as its report shows them: one table, its forest plot, and ALaRM's premise by decile."""
+"""The claims as a report shows them: verdicts, how each is measured, a forest plot, ALaRM's premise by decile."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import partial
 from alarm.records import RewardModelRecord
 from alarm.report.captions import origin, origin_of
 from alarm.report.claims.claims_figure import claims_figure
-from alarm.report.claims.claims_table import claims_table
+from alarm.report.claims.claims_table import claims_table, measured_table
 from alarm.report.claims.evidence import evidence_of
 from alarm.report.claims.judging import judge
 from alarm.report.claims.premise import gold_pairs
@@ -23,13 +23,13 @@ CLAIMS_FIGURE = "claims"
 
 def claims_report(
     groups: Sequence[TaskRuns], studies: Sequence[RewardModelRecord]
-) -> tuple[Table | None, list[Picture]]:
-    """The claims of runs on one kind of hardware; no table and no figure where nothing they are about is on record."""
+) -> tuple[list[Table], list[Picture]]:
+    """The claims of runs on one kind of hardware; nothing where nothing that they are about is on record."""
     evidence = [evidence_of(runs, studies) for runs in groups]
     findings = [judge(found) for found in evidence]
     table = claims_table(findings, groups)
     if table is None:
-        return None, []
+        return [], []
     scale = groups[0].scale
     sentences = origin(scale, [record for runs in groups for record in runs.records])
     pictures = [Picture(CLAIMS_FIGURE, partial(claims_figure, findings), sentences)]
@@ -39,4 +39,4 @@ def claims_report(
             draw = partial(premise_figure, found.runs.task, pairs)
             sentences = origin_of(scale, [found.pool.environment])
             pictures.append(Picture(f"premise_{found.runs.task}", draw, sentences))
-    return table, pictures
+    return [table, measured_table(findings, groups)], pictures

@@ -9,6 +9,7 @@ from alarm.report.captions import origin
 from alarm.report.claims.definitions import CLAIMS
 from alarm.report.claims.judging import (
     HOLDS,
+    OPPOSITE,
     SEEDS_PER_SET,
     UNDECIDED,
     Finding,
@@ -20,13 +21,15 @@ from alarm.report.claims.judging import (
 from alarm.report.runs import TaskRuns, mixtures
 from alarm.report.tables import Block, Cell, Table
 
+MEASURED = "claims_measured"
+"""The table of definitions."""
 AGREEMENT_BAR = 80
 """Percent of decided claims on which sets of seeds should agree."""
 VERDICT, ALL = "verdict", "all seeds"
 READING = (
-    "An effect is positive where the claim is true; units stand below, most are points of gold quality or of a "
-    "percentage. Brackets: 95 % interval; bold: p < 0.05 after Holm's correction over all claims of a task and a set "
-    "of seeds.",
+    "An effect is positive where the claim is true, most in points of gold quality or of a percentage: what is "
+    f"measured, and in which unit, is in the table `{MEASURED}`. Brackets: 95 % interval; bold: p < 0.05 after Holm's "
+    "correction over all claims of a task and a set of seeds.",
     f"A set is {SEEDS_PER_SET} consecutive seeds, judged as if no others had been run. `{HOLDS}` and `opposite` need "
     f"the same verdict from every set on record; anything else is `{UNDECIDED}`, which is no evidence that there is no "
     "effect. Claims without seeds of PPO in them are judged once.",
@@ -64,13 +67,44 @@ def claims_table(tasks: Sequence[TaskFindings], groups: Sequence[TaskRuns]) -> T
         title="What the papers claim, and what came out",
         caption=[
             *READING,
-            agreement_sentence(tasks),
             *origin(groups[0].scale, [record for runs in groups for record in runs.records]),
             *(sentence for runs in groups for sentence in mixtures(runs)),
         ],
-        blocks=[*blocks, _definitions(tasks)],
+        blocks=blocks,
         missing=failed_runs(groups),
+        summary=[*map(counts_sentence, tasks), agreement_sentence(tasks)],
     )
+
+
+def measured_table(tasks: Sequence[TaskFindings], groups: Sequence[TaskRuns]) -> Table:
+    """What is measured for each claim, and what else to know of its effect in each task."""
+    cells = {(claim.statement, "measured"): Cell(note=claim.definition) for claim in CLAIMS}
+    for task in tasks:
+        for finding in task.findings:
+            effect = finding.everything.effect
+            if effect is not None and effect.note:
+                cells[finding.claim.statement, task.task] = Cell(note=effect.note)
+    labels = {"measured": "effect", **{task.task: f"beside it in {task.task}" for task in tasks}}
+    rows = [claim.statement for claim in CLAIMS]
+    return Table(
+        name=MEASURED,
+        title="How each claim is measured",
+        caption=[
+            "Effect: what stands in the table of claims, positive where the claim is true. Beside it: what helps to "
+            "read it, on all seeds together; brackets are 95 % intervals.",
+            *origin(groups[0].scale, [record for runs in groups for record in runs.records]),
+        ],
+        blocks=[Block("", "claim", rows, list(labels), cells, labels)],
+    )
+
+
+def counts_sentence(task: TaskFindings) -> str:
+    """How many claims hold, and how many do not."""
+    verdicts = [finding.verdict for finding in task.findings]
+    words = {HOLDS: "hold", OPPOSITE: "come out the other way", UNDECIDED: "are not distinguishable"}
+    counts = [f"{verdicts.count(verdict)} {shown}" for verdict, shown in words.items()]
+    sets = " and ".join(seeds_text(seeds) for seeds in task.sets)
+    return f"{task.task}, {sets}: {', '.join(counts)}, {verdicts.count('')} are not on record."
 
 
 def agreement_sentence(tasks: Sequence[TaskFindings]) -> str:
@@ -126,16 +160,3 @@ def _verdict_cell(task: TaskFindings, finding: Finding) -> Cell:
     note = words if finding.verdict == UNDECIDED else words.replace(finding.verdict, f"**{finding.verdict}**")
     reasons = {outcome.effect.undecidable for outcome in finding.sets if outcome.effect} - {""}
     return Cell(note="; ".join([note, *sorted(reasons)]), verdict=finding.verdict)
-
-
-def _definitions(tasks: Sequence[TaskFindings]) -> Block:
-    """What is measured for each claim, and what else to know of its effect in each task."""
-    cells = {(claim.statement, "measured"): Cell(note=claim.definition) for claim in CLAIMS}
-    for task in tasks:
-        for finding in task.findings:
-            effect = finding.everything.effect
-            if effect is not None and effect.note:
-                cells[finding.claim.statement, task.task] = Cell(note=effect.note)
-    labels = {"measured": "effect", **{task.task: f"beside it in {task.task}" for task in tasks}}
-    rows = [claim.statement for claim in CLAIMS]
-    return Block("What is measured", "claim", rows, list(labels), cells, labels)

@@ -49,6 +49,7 @@ class TableView:
     name: str
     title: str
     blocks: list[BlockView]
+    summary: Sequence[str]
     missing: Sequence[str]
     caption: Sequence[str]
 
@@ -113,7 +114,7 @@ def _sections(tables: Sequence[Table], images: Sequence[Image]) -> list[Filled]:
 def _table_view(table: Table, *, heat: bool) -> TableView:
     # Only a method against others has a win rate: other blocks, such as counts of verdicts, stay plain.
     blocks = [_block_view(block, heat=heat and block.corner == "method") for block in table.blocks]
-    return TableView(table.name, table.title, blocks, table.missing, table.caption)
+    return TableView(table.name, table.title, blocks, table.summary, table.missing, table.caption)
 
 
 def _block_view(block: Block, *, heat: bool) -> BlockView:
