@@ -13,6 +13,8 @@ from alarm.report.verdicts import SFT
 PALETTE = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#D55E00", "#0072B2", "#8C564B")
 UNMARKED_COLOUR = "#BDBDBD"
 """Of responses that no writer of the world would have written, which come after the demonstrators' habits."""
+NUMBER_COLOUR = "#111111"
+"""Not black, which a dark page turns light, while the bars keep their colours."""
 WIDE_ENOUGH = 7.0
 """Percent of a bar that holds a number."""
 
@@ -55,7 +57,9 @@ def _draw(axis, view: TaskRuns, rows: list[str], habits: list[str], colours: dic
         axis.barh(range(len(rows)), widths, left=left, color=colour, label=habit, height=0.8, edgecolor="white")
         for place, (width, start) in enumerate(zip(widths, left, strict=True)):
             if width >= WIDE_ENOUGH:
-                axis.text(start + width / 2, place, f"{width:.0f}", ha="center", va="center", fontsize=9, color="black")
+                axis.text(
+                    start + width / 2, place, f"{width:.0f}", ha="center", va="center", fontsize=9, color=NUMBER_COLOUR
+                )
         left += widths
     for place, found in enumerate(shares):
         if not len(found):

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from alarm.evaluation.win_rates import Spread, spread
-from alarm.report.captions import compared_with_paper, origin
+from alarm.report.captions import compared_with_paper, origin, samples_sentence
 from alarm.report.comparisons import correct, difference, no_responses
 from alarm.report.published import PAPER_TASKS, Number, Published
-from alarm.report.runs import LENGTH, TaskRuns, mixtures, samples_sentence
+from alarm.report.runs import LENGTH, TaskRuns, mixtures
 from alarm.report.tables import Block, Cell, Table
 from alarm.report.win_tables import GOLD, INTERVALS, missing_runs
 

@@ -6,10 +6,10 @@ from scipy.special import expit
 
 from alarm.evaluation.ranking import ELO, PRIOR, Standing, rank
 from alarm.evaluation.win_rates import Spread
-from alarm.report.captions import origin
+from alarm.report.captions import origin, samples_sentence
 from alarm.report.comparisons import BOOTSTRAP_SEED, correct
 from alarm.report.judge_table import judge_origin, judge_title, outdated
-from alarm.report.runs import TaskRuns, mixtures, samples_sentence
+from alarm.report.runs import TaskRuns, mixtures
 from alarm.report.tables import Block, Cell, Table
 from alarm.report.verdicts import SFT, Verdicts, model_verdicts, score_verdicts
 from alarm.report.win_tables import GOLD

@@ -284,16 +284,6 @@ def mixtures(runs: TaskRuns) -> list[str]:
     return found
 
 
-def samples_sentence(runs: TaskRuns) -> str:
-    """What is compared beside greedy responses, for captions."""
-    if runs.sampled is None:
-        return "No sampled test responses are on record, so greedy ones alone are compared."
-    return (
-        "Sampled: one response per test prompt at temperature 1, of every method and of the SFT policy. Greedy "
-        "responses are what the papers compare."
-    )
-
-
 def _task_runs(results: Path, scale: str, task: str, kind: str, records: Sequence[RunRecord]) -> TaskRuns:
     folder = records_folder(results, scale, task)
     selection, setup = selection_path(results, scale, task), setup_path(results, scale, task)

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alarm.evaluation.win_rates import Spread, spread
-from alarm.report.captions import origin
+from alarm.report.captions import origin, samples_sentence
 from alarm.report.comparisons import correct, gain_over_sft, no_responses
 from alarm.report.gold_table import area_gain_cell
-from alarm.report.runs import TaskRuns, mixtures, samples_sentence
+from alarm.report.runs import TaskRuns, mixtures
 from alarm.report.tables import Block, Cell, Table
 from alarm.report.win_tables import GOLD, INTERVALS, missing_runs
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from alarm.report.captions import compared_with_paper, origin
+from alarm.report.captions import compared_with_paper, origin, samples_sentence
 from alarm.report.comparisons import correct, detectable, win_cell
 from alarm.report.published import BLOCKS, PAPER_METHODS, PAPER_TASKS, Published
-from alarm.report.runs import TaskRuns, mixtures, samples_sentence
+from alarm.report.runs import TaskRuns, mixtures
 from alarm.report.tables import Block, Cell, Table
 
 AVERAGE = "average"
