@@ -209,6 +209,16 @@ def test_one_set_of_seeds_says_so(tmp_path):
     assert header == ["wmt seeds 1–3", "wmt verdict"], "all seeds are that set"
 
 
+def test_a_set_that_lacks_a_method_leaves_the_claim_unreplicated(tmp_path):
+    write_claims(tmp_path, tasks=("wmt",), methods=("holistic_only",), pool=False, study=False)
+    write_claims(tmp_path, tasks=("wmt",), methods=("alarm",), seeds=(1, 2, 3), pool=False, study=False)
+    found = judge(evidence(tmp_path, "wmt"))
+    finding = by_id(found)["alarm_holistic"]
+    assert [outcome.verdict for outcome in finding.sets] == [HOLDS, ""] and finding.verdict == UNDECIDED
+    assert found.in_words(finding) == "one set of seeds: holds" and not finding.replicated
+    assert finding.sets[1].missing == "no run of alarm: add `--method alarm`"
+
+
 def test_what_is_missing_is_named_with_what_adds_it(tmp_path):
     write_claims(tmp_path, tasks=("long_form_qa",), methods=("alarm",), pool=False, study=False)
     found = by_id(judge(evidence(tmp_path)))

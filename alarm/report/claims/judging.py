@@ -52,9 +52,11 @@ class Finding:
 
     @property
     def verdict(self) -> str:
-        """What comes out in every set that has an effect, else `UNDECIDED`; empty without any effect."""
-        verdicts = {self.sets[place].verdict for place in self.known}
-        return (verdicts.pop() if len(verdicts) == 1 else UNDECIDED) if verdicts else ""
+        """What comes out in every set on record, else `UNDECIDED`; empty without any effect."""
+        if not self.known:
+            return ""
+        verdicts = {outcome.verdict for outcome in self.sets}
+        return verdicts.pop() if len(verdicts) == 1 else UNDECIDED
 
     @property
     def missing(self) -> str:
@@ -84,7 +86,7 @@ class TaskFindings:
         if not finding.claim.seeded:
             return f"{finding.verdict}; {UNSEEDED}"
         if len(finding.known) == 1:
-            return f"one set of seeds: {finding.verdict}"
+            return f"one set of seeds: {finding.sets[finding.known[0]].verdict}"
         decided = {seeds_text(self.sets[p]): v for p in finding.known if (v := finding.sets[p].verdict) != UNDECIDED}
         if finding.verdict != UNDECIDED or not decided:
             return finding.verdict
