@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from alarm.__main__ import main
-from alarm.report.mean_tables import gold_table
+from alarm.report.gold_table import gold_table
 from alarm.report.overview import overview
 from alarm.report.published import Published
 from alarm.report.render import assemble, render

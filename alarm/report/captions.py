@@ -7,6 +7,7 @@ from typing import Any
 
 from alarm.records import RunRecord
 from alarm.report.published import PAPER_TASKS
+from alarm.report.runs import TaskRuns
 from alarm.settings import SCALES
 
 SHOWN_PACKAGES = ("alarm", "torch", "transformers", "trl", "harper-py", "lingua-language-detector", "textstat")
@@ -51,6 +52,16 @@ def compared_with_paper(task: str, scale: str, judge_label: str | None = None) -
     if judge_label:
         sentences.append(f"The judge is {judge_label} here, {paper.judge} in the paper, {paper.judge_today}.")
     return sentences
+
+
+def samples_sentence(runs: TaskRuns) -> str:
+    """What is compared beside greedy responses, for captions."""
+    if runs.sampled is None:
+        return "No sampled test responses are on record, so greedy ones alone are compared."
+    return (
+        "Sampled: one response per test prompt at temperature 1, of every method and of the SFT policy. Greedy "
+        "responses are what the papers compare."
+    )
 
 
 def _version(environment: Mapping[str, Any], package: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,21 +14,23 @@ from alarm.evaluation.statistics import LEVEL, bootstrap_mean, bootstrap_win_rat
 from alarm.report.captions import period
 from alarm.report.comparisons import BOOTSTRAP_SEED
 from alarm.report.judge_table import judge_title
-from alarm.report.pairing import Paired, common_seeds, paired, score_names
+from alarm.report.pairing import Paired, common_seeds, known_scores, paired, runs_on_record, score_names
 from alarm.report.runs import TaskRuns
 from alarm.report.tables import number_text
 from alarm.report.verdicts import SFT, model_verdicts, responses
+from alarm.report.win_tables import GOLD
 
 LABEL_WIDTH = 20
+SAMPLED_SCORES = (GOLD, "holistic")
 MEANS_HEADER = ("score", "method", "baseline", "difference", "95 % interval", "p", "d", "least")
 WINS_HEADER = ("by", "win rate", "95 % interval", "p", "won/tied/lost", "h", "sign p", "least")
 
 
 def comparison(runs: TaskRuns, method: str, baseline: str, scores: Sequence[str] = ()) -> str:
-    """Everything numeric on two runs of one task as text of at most 100 columns.
+    """Everything numeric on two runs of one task, of samples and of greedy responses, in at most 100 columns.
 
     Args:
-        method, baseline: run names, `sft` for the SFT policy's greedy responses.
+        method, baseline: run names, `sft` for the SFT policy.
         scores: all that are on record unless given.
     Raises:
         ValueError: the runs share no seed, or have none of the scores in common.
@@ -37,10 +40,12 @@ def comparison(runs: TaskRuns, method: str, baseline: str, scores: Sequence[str]
         raise ValueError(f"{method} and {baseline} of {runs.task} share no seed, so nothing can be paired")
     found = [paired(runs, method, baseline, score) for score in (scores or score_names(runs))]
     pairs = [pair for pair in found if pair is not None]
+    samples = _sampled_pairs(runs, method, baseline, scores)
     if not pairs:
         raise ValueError(f"{method} and {baseline} of {runs.task} have no score on common prompts; run them again")
-    parts = [_heading(runs, method, baseline, pairs[0]), _means(pairs), _wins(runs, method, baseline, pairs)]
-    parts += [_corpus(runs, method, baseline), READING]
+    shown = [*samples, *pairs]
+    parts = [_heading(runs, method, baseline, pairs[0]), _means(shown), _wins(runs, method, baseline, shown)]
+    parts += [_corpus(runs, method, baseline), READING + (SAMPLES if samples else NO_SAMPLES)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -52,6 +57,21 @@ READING = (
     "holds for these trained policies, not for further seeds. least: the true difference that a\n"
     "sample like this one finds with a power of 80 %, before correction."
 )
+
+SAMPLES = "\nSampled: one response per prompt at temperature 1; the other rows are of greedy responses."
+NO_SAMPLES = "\nNo sampled responses of both are on record: all rows are of greedy responses."
+
+
+def _sampled_pairs(runs: TaskRuns, method: str, baseline: str, scores: Sequence[str]) -> list[Paired]:
+    """The same scores of both runs' samples, gold and the holistic reward unless others are asked for."""
+    view = runs.sampled
+    if view is None or not {method, baseline} <= set(runs_on_record(view)):
+        return []
+    if not common_seeds(view, (method, baseline)):
+        return []
+    wanted = [score for score in (scores or SAMPLED_SCORES) if score in known_scores(view)]
+    found = [paired(view, method, baseline, score) for score in wanted]
+    return [replace(pair, label=f"{pair.label}, sampled") for pair in found if pair is not None]
 
 
 def _heading(runs: TaskRuns, method: str, baseline: str, pair: Paired) -> str:

@@ -26,7 +26,7 @@ def win_cell(runs: TaskRuns, row: str, opponents: Sequence[str], score: str, pub
     present = [name for name in opponents if runs.finished.get(name)]
     absent = [name for name in opponents if name not in present]
     if not runs.finished.get(row) or not present:
-        return Cell(published=published, missing=_no_runs([row, *opponents], runs))
+        return Cell(published=published, missing=no_responses(runs, [row, *opponents]))
     aligned = runs.aligned([row, *present], score)
     if not aligned.seeds or not aligned.ids:
         what = "a common seed" if not aligned.seeds else f"a common prompt with {runs.label(score)}"
@@ -37,7 +37,7 @@ def win_cell(runs: TaskRuns, row: str, opponents: Sequence[str], score: str, pub
         for s in range(len(aligned.seeds))
     ]
     tables = [outcomes(aligned.scores[row], aligned.scores[o], higher_is_better=better) for o in present]
-    gaps = [f"no run of {name}" for name in absent]
+    gaps = [no_responses(runs, [name]) for name in absent]
     gaps += [f"seed {s}" for s in runs.seeds if s not in aligned.seeds]
     if aligned.undefined:
         gaps.append(f"{aligned.undefined} prompts with a NaN score")
@@ -152,6 +152,8 @@ def _judged(cell: Cell, p: float | None, null: float) -> Cell:
     return replace(cell, estimate=replace(cell.estimate, p=p), verdict=words)
 
 
-def _no_runs(names: Sequence[str], runs: TaskRuns) -> str:
+def no_responses(runs: TaskRuns, names: Sequence[str]) -> str:
+    """Which of these runs are not on record, or in the case of samples have none."""
     absent = [name for name in names if not runs.finished.get(name)]
-    return f"no run of {', '.join(absent)}" if absent else "nothing to compare with"
+    what = "samples" if runs.are_samples else "run"
+    return f"no {what} of {', '.join(absent)}" if absent else "nothing to compare with"

@@ -16,6 +16,8 @@ PAIRS = (("holistic_only", "log_sigmoid"), ("raw_sum", "log_sigmoid_sum"))
 POINTS = 10
 """Of a curve: a run's iterations are cut into so many consecutive groups of nearly equal size."""
 
+KL_AND_RATE = ("kl", "gold_win_rate")
+
 
 @dataclass(frozen=True)
 class KLCurve:
@@ -32,13 +34,11 @@ class KLCurve:
 
 def kl_curve(records: Sequence[RunRecord], points: int = POINTS) -> KLCurve | None:
     """The pooled curve over the runs that recorded win rates; None without any."""
-    pooled = [p for p in (_pooled(record, points) for record in records) if p is not None]
-    # Fewer iterations than points give fewer points; runs of another length are left out.
-    size = max((p.shape[1] for p in pooled), default=0)
-    pooled = [p for p in pooled if p.shape[1] == size]
-    if not pooled:
+    found = of_one_length([pooled(record, KL_AND_RATE, points) for record in records])
+    if not found:
         return None
-    kl, rate = np.stack(pooled, axis=1)
+    kl, rate = np.stack(found, axis=1)
+    size = len(kl[0])
     sd = rate.std(axis=0, ddof=1) if len(rate) > 1 else np.zeros(size)
     return KLCurve(kl.mean(axis=0), rate.mean(axis=0), sd, len(rate))
 
@@ -49,10 +49,8 @@ def win_rates_at_equal_kl(runs: TaskRuns, methods: Sequence[str]) -> tuple[float
     Between a run's pooled points, the first of which is the SFT policy itself with KL 0 and 50 %, the win rate is
     interpolated linearly. None where a method has no such run.
     """
-    curves = {
-        method: {seed: _pooled(record, POINTS) for seed, record in sorted(runs.finished.get(method, {}).items())}
-        for method in methods
-    }
+    finished = {method: sorted(runs.finished.get(method, {}).items()) for method in methods}
+    curves = {m: {seed: pooled(record, KL_AND_RATE, POINTS) for seed, record in finished[m]} for m in methods}
     curves = {method: {s: c for s, c in seeds.items() if c is not None} for method, seeds in curves.items()}
     if not all(curves.values()):
         return None
@@ -60,17 +58,20 @@ def win_rates_at_equal_kl(runs: TaskRuns, methods: Sequence[str]) -> tuple[float
     return reached, {m: {s: _interpolated(c, reached) for s, c in seeds.items()} for m, seeds in curves.items()}
 
 
-def _pooled(record: RunRecord, points: int) -> NDArray | None:
-    """[2, points]: KL and win rate of one run, means over consecutive groups of iterations."""
-    rows = [
-        (row["kl"], row["gold_win_rate"])
-        for row in record.history
-        if row.get("kl") is not None and row.get("gold_win_rate") is not None
-    ]
+def pooled(record: RunRecord, keys: Sequence[str], points: int) -> NDArray | None:
+    """[keys, points]: columns of a run's history, means over consecutive groups of iterations; None without any."""
+    rows = [[row[key] for key in keys] for row in record.history if all(row.get(key) is not None for key in keys)]
     if not rows:
         return None
     groups = np.array_split(np.array(rows, dtype=np.float64), min(points, len(rows)))
     return np.array([group.mean(axis=0) for group in groups]).T
+
+
+def of_one_length(curves: Sequence[NDArray | None]) -> list[NDArray]:
+    """The curves with the most points: fewer iterations than points give fewer, and such runs are left out."""
+    known = [curve for curve in curves if curve is not None]
+    size = max((curve.shape[1] for curve in known), default=0)
+    return [curve for curve in known if curve.shape[1] == size]
 
 
 def _interpolated(curve: NDArray, kl: float) -> float:

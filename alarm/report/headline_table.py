@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from alarm.report.gold_table import GAIN, SAMPLED_GAIN
 from alarm.report.runs import TaskRuns
 from alarm.report.tables import Block, Cell, Table
 from alarm.report.win_tables import AVERAGE
-
-GAIN = "gain"
 
 
 def headline_table(runs: TaskRuns, gold: Table, wins: Table) -> Table:
@@ -17,11 +16,13 @@ def headline_table(runs: TaskRuns, gold: Table, wins: Table) -> Table:
         wins: its win-rate table; every block's column of averages is shown.
     """
     cells: dict[tuple[str, str], Cell] = {}
-    labels = {GAIN: f"gain in {runs.label('gold')} over the SFT policy"}
+    sampled = {SAMPLED_GAIN: f"gain in {runs.label('gold')} over the SFT policy, sampled"} if runs.sampled else {}
+    labels = {**sampled, GAIN: f"gain in {runs.label('gold')} over the SFT policy, greedy"}
+    gains = tuple(labels)
     for block in wins.blocks:
         labels[block.title] = f"average win rate {block.title[:1].lower()}{block.title[1:]}, %"
         cells |= {(row, block.title): block.cells[row, AVERAGE] for row in block.rows}
-    cells |= {key: cell for key, cell in gold.blocks[0].cells.items() if key[0] in runs.methods and key[1] == GAIN}
+    cells |= {key: cell for key, cell in gold.blocks[0].cells.items() if key[0] in runs.methods and key[1] in gains}
     return Table(
         name=f"headline_{runs.task}",
         title=f"At a glance: {runs.task}",

@@ -1,19 +1,20 @@
-"""Tables 2 and 4 of arXiv:2403.06754 (means on the test split), and gold quality before and after PPO."""
+"""Tables 2 and 4 of arXiv:2403.06754: means on the test split."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from alarm.evaluation.win_rates import Spread, spread
-from alarm.report.captions import compared_with_paper, origin
-from alarm.report.comparisons import correct, difference, gain_over_sft
+from alarm.report.captions import compared_with_paper, origin, samples_sentence
+from alarm.report.comparisons import correct, difference, no_responses
 from alarm.report.published import PAPER_TASKS, Number, Published
 from alarm.report.runs import LENGTH, TaskRuns, mixtures
 from alarm.report.tables import Block, Cell, Table
 from alarm.report.win_tables import GOLD, INTERVALS, missing_runs
 
 SFT_ROW = "SFT policy"
+SAMPLED = "gold_sampled"
 BASELINE = "holistic_only"
 """What the differences of the means tables are taken against."""
 
@@ -33,6 +34,10 @@ def means_table(runs: TaskRuns, published: Published) -> Table:
         if before is not None:
             cells[SFT_ROW, column] = Cell(Spread(before, None, 1), digits=digits, show_count=False)
     (cells,) = correct([cells], null=0.0)
+    labels = {column: _label(runs, score) for column, score in columns.items()}
+    if runs.sampled and "gold" in columns:
+        cells |= _sampled_gold(runs.sampled, runs.methods)
+        labels[SAMPLED] = f"{runs.label(GOLD)}, sampled"
     metrics = corpus_metrics(runs)
     for metric in metrics:
         for row in runs.methods:
@@ -42,12 +47,13 @@ def means_table(runs: TaskRuns, published: Published) -> Table:
         before = [r.metrics["sft_corpus"][metric]["value"] for r in runs.records if "sft_corpus" in r.metrics]
         if before:
             cells[SFT_ROW, metric] = Cell(Spread(before[0], None, 1), show_count=False)
-    labels = {column: _label(runs, score) for column, score in columns.items()}
     labels |= {metric: entry["name"] for metric, entry in metrics.items()}
     caption = [
-        "Means over the test prompts; mean ± sd over n seeds (sample sd). The holistic reward is z-normalised over "
-        "samples of the SFT policy.",
-        f"Second line: difference from {BASELINE} on the same prompts. {INTERVALS.format(family='this table')}",
+        "Means over the test prompts, of greedy responses unless a column says otherwise; mean ± sd over n seeds "
+        "(sample sd). The holistic reward is z-normalised over samples of the SFT policy.",
+        samples_sentence(runs),
+        f"Second line: difference from {BASELINE} on the same prompts. "
+        + INTERVALS.format(family="this table (of samples: over their column)"),
         f"Verdict: the difference's direction from {BASELINE}; `not distinguishable` where ours is not significant or "
         "the published difference is 0.",
         *(f"{entry['name']}, over the whole test set: `{entry['signature']}`." for entry in metrics.values()),
@@ -60,51 +66,26 @@ def means_table(runs: TaskRuns, published: Published) -> Table:
         name=f"table{paper.table_numbers[1]}_{runs.task}_means" if paper else f"{runs.task}_means",
         title=f"{number} in {runs.task}",
         caption=[*caption, *origin(runs.scale, runs.records), *mixtures(runs)],
-        blocks=[Block("", "method", [SFT_ROW, *runs.methods], [*columns, *metrics], cells, labels)],
+        blocks=[Block("", "method", [SFT_ROW, *runs.methods], list(labels), cells, labels)],
         missing=missing_runs(runs, runs.methods),
     )
 
 
-def gold_table(runs: TaskRuns) -> Table:
-    """Gold quality of all runs before and after PPO, ablations and recipes included, with the gain's interval."""
-    rows = list(dict.fromkeys([*runs.methods, *runs.variants.values(), *runs.combinations]))
-    cells: dict[tuple[str, str], Cell] = {}
-    for row in rows:
-        after = runs.means(row, GOLD)
-        before = runs.sft_mean(GOLD)
-        if before is not None:
-            cells[row, "before"] = Cell(Spread(before, None, 1), digits=3, show_count=False)
-        if not after:
-            cells[row, "after"] = cells[row, "gain"] = Cell(missing=f"no run of {row}")
-            continue
-        cells[row, "after"] = Cell(spread(after), digits=3)
-        gain = gain_over_sft(runs, row, GOLD)
-        if gain:
-            cells[row, "gain"] = Cell(spread(gain[0]), gain[1], digits=3)
-        elif before is not None:
-            cells[row, "gain"] = Cell(
-                spread([value - before for value in after]), digits=3, missing="interval (no SFT responses on record)"
-            )
+def _sampled_gold(samples: TaskRuns, methods: Sequence[str]) -> dict[tuple[str, str], Cell]:
+    """The column of gold quality of samples, corrected on its own; the paper has no such numbers."""
+    cells = {(row, SAMPLED): _mean_cell(samples, row, "gold", GOLD, 3, None) for row in methods}
     (cells,) = correct([cells], null=0.0)
-    return Table(
-        name=f"gold_quality_{runs.task}",
-        title=f"Gold quality before and after PPO in {runs.task}",
-        caption=[
-            f"{runs.label(GOLD)} of greedy test responses; mean ± sd over n seeds. Before: the SFT policy.",
-            INTERVALS.format(family="this table"),
-            *origin(runs.scale, runs.records),
-            *mixtures(runs),
-        ],
-        blocks=[Block("", "method", rows, ["before", "after", "gain"], cells)],
-        missing=missing_runs(runs, rows),
-    )
+    before = samples.sft_mean(GOLD)
+    if before is not None:
+        cells[SFT_ROW, SAMPLED] = Cell(Spread(before, None, 1), digits=3, show_count=False)
+    return cells
 
 
 def _mean_cell(runs: TaskRuns, row: str, column: str, score: str, digits: int, published: Published | None) -> Cell:
     number = published.mean(runs.task, row, column) if published else None
     values = runs.means(row, score)
     if not values:
-        return Cell(published=number, missing=f"no run of {row}", digits=digits)
+        return Cell(published=number, missing=no_responses(runs, [row]), digits=digits)
     base = published.mean(runs.task, BASELINE, column) if published else None
     gaps = [f"seed {seed}" for seed in runs.missing_seeds(row)]
     return Cell(

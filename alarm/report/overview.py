@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from alarm.report.benchmark_tables import benchmark_table
+from alarm.report.claims.claims_table import MEASURED
 from alarm.report.stored_benchmarks import stored_files
 from alarm.settings import SCALES
 
@@ -14,7 +15,7 @@ _IMAGE = re.compile(r"!\[([^\]]*)\]\((figures/[^)\s]+)\)")
 
 
 def overview(results: Path) -> str:
-    """Every scale on record in the order of its size: headline tables, figures, and links to all the rest.
+    """Every scale on record in the order of its size: claims, headline tables, figures, and links to all the rest.
 
     No run is read: a scale shows what was last written for it, and one that was never rendered is named.
     """
@@ -44,14 +45,28 @@ def _of_scale(results: Path, scale: str) -> list[str]:
     if (folder / PAGE).is_file():
         links.insert(1, f"[the page with the browser of generations]({scale}/{PAGE}) (download it and open the file)")
     links.append(f"[records]({scale}/records)")
-    tables = sorted((folder / "tables").glob("headline_*.md"))
-    images = _IMAGE.findall(readme.read_text(encoding="utf-8"))
+    claims, headlines = (sorted((folder / "tables").glob(f"{name}*.md")) for name in ("claims", "headline_"))
+    images = [
+        (f"![{title}]({scale}/{path})", Path(path).stem.startswith("claims"))
+        for title, path in _IMAGE.findall(readme.read_text(encoding="utf-8"))
+    ]
     return [
         heading,
         "; ".join(links) + ".",
-        *(_demoted(table.read_text(encoding="utf-8")) for table in tables),
-        *(f"![{title}]({scale}/{path})" for title, path in images),
+        *(image for image, of_claims in images if of_claims),
+        *(_claims(table) for table in claims),
+        *(_demoted(table.read_text(encoding="utf-8")) for table in headlines),
+        *(image for image, of_claims in images if not of_claims),
     ]
+
+
+def _claims(table: Path) -> str:
+    """The verdicts, or how they are measured, folded away."""
+    text = table.read_text(encoding="utf-8")
+    if not table.stem.startswith(MEASURED):
+        return _demoted(text)
+    title, _, body = text.partition("\n\n")
+    return f"<details><summary>{title.removeprefix('# ')}</summary>\n\n{body}\n</details>"
 
 
 def _throughput(results: Path) -> list[str]:

@@ -12,18 +12,25 @@ from alarm.report.agreement_table import agreement_table
 from alarm.report.all_good_table import all_good_table
 from alarm.report.benchmark_tables import render_benchmarks, tables_of_scale
 from alarm.report.captions import origin, origin_of, period
+from alarm.report.claims.assembled import claims_report
 from alarm.report.curves_figure import curve_groups, curves_figure
 from alarm.report.gold_over_kl_figure import gold_over_kl_figure
 from alarm.report.gold_over_kl_table import gold_over_kl_table
+from alarm.report.gold_table import gold_table
 from alarm.report.grid_table import grid_table
+from alarm.report.habits_figure import habits_figure
+from alarm.report.habits_table import habits_table
 from alarm.report.headline_table import headline_table
 from alarm.report.improvements import improvements_table
 from alarm.report.improvements_figure import improvements_figure
 from alarm.report.judge_table import judge_table
-from alarm.report.mean_tables import gold_table, means_table
+from alarm.report.mean_tables import means_table
 from alarm.report.meta_rounds_figure import meta_rounds_figure
 from alarm.report.meta_rounds_table import meta_rounds_table
+from alarm.report.over_optimisation_figure import over_optimisation_figure
+from alarm.report.over_optimisation_table import over_optimisation_table
 from alarm.report.overview import PAGE, overview
+from alarm.report.pairs_table import pairs_table
 from alarm.report.published import Published
 from alarm.report.published_study import PublishedStudy
 from alarm.report.ranking_table import ranking_table
@@ -34,6 +41,7 @@ from alarm.report.scale_readme import scale_readme
 from alarm.report.scale_report import Image, Picture, ScaleReport
 from alarm.report.selection_figure import selection_figure
 from alarm.report.selection_tables import figure_stem, selection_table, setup_table
+from alarm.report.spread_table import spread_table
 from alarm.report.stability_table import stability_table
 from alarm.report.stored_benchmarks import stored_files
 from alarm.report.strength_figure import strength_figure
@@ -45,6 +53,7 @@ from alarm.report.translation_table import translation_table
 from alarm.report.win_tables import ablation_table, win_rate_table
 
 EXTENSIONS = {
+    "pairs": (pairs_table, "gold quality of two methods"),
     "ranking": (ranking_table, "runs with a common seed"),
     "agreement": (agreement_table, "runs with a common seed, or two judges"),
     "grid": (grid_table, "runs"),
@@ -52,6 +61,9 @@ EXTENSIONS = {
     "all_good": (all_good_table, "gold quality by property"),
     "log_sigmoid": (gold_over_kl_table, "win rates over the SFT policy during training, and best-of-k"),
     "improvements": (improvements_table, "responses of the SFT policy and of methods with raw or transformed rewards"),
+    "habits": (habits_table, "habits of responses, which generated worlds alone have"),
+    "spread": (spread_table, "spreads of rewards within a prompt, or a pool of the SFT policy's samples"),
+    "over_optimisation": (over_optimisation_table, "KL and gold during training, or best-of-k"),
     "stability": (stability_table, "runs"),
     "meta_rounds": (meta_rounds_table, "rounds of iterative RLHF"),
     "throughput": (throughput_table, "seconds by phase"),
@@ -60,10 +72,12 @@ EXTENSIONS = {
 EXTENSION_FIGURES = {
     "log_sigmoid": gold_over_kl_figure,
     "improvements": improvements_figure,
+    "habits": habits_figure,
+    "over_optimisation": over_optimisation_figure,
     "meta_rounds": meta_rounds_figure,
 }
 """The same to the figure beside the table."""
-READING_ORDER = ("headline", "table", "judge", "gold_quality", *EXTENSIONS, "strength", "recipes", "figure")
+READING_ORDER = ("claims", "headline", "table", "judge", "gold_quality", *EXTENSIONS, "strength", "recipes", "figure")
 """How names of tables begin, in the order of the page; what is not here comes last."""
 
 
@@ -109,11 +123,16 @@ def assemble(results: Path | str, scale: str) -> ScaleReport:
     results = Path(results)
     groups = read_runs(results, scale)
     published = Published.read(results)
+    studies = read_studies(results, scale)
     tables: list[Table] = []
+    pictures: list[Picture] = []
     absent: list[str] = []
     for kind in sorted({runs.hardware_kind for runs in groups}):
         of_kind = [runs for runs in groups if runs.hardware_kind == kind]
-        made = [ablation_table(of_kind, published)]
+        claims, claims_pictures = claims_report(of_kind, studies)
+        made = [*claims, ablation_table(of_kind, published)]
+        absent += [] if claims else ["any claim's evidence: sampled test responses with gold quality, or a study"]
+        pictures += [replace(picture, name=f"{picture.name}{_suffix(kind)}") for picture in claims_pictures]
         for runs in of_kind:
             wins, gold = win_rate_table(runs, published), gold_table(runs)
             made += [headline_table(runs, gold, wins), wins, means_table(runs, published), gold]
@@ -129,7 +148,7 @@ def assemble(results: Path | str, scale: str) -> ScaleReport:
             tables.append(selection_table(runs.selection, published, period(runs.records)))
         if runs.setup:
             tables.append(setup_table(runs.setup, period(runs.records)))
-    studies, published_study = read_studies(results, scale), PublishedStudy.read(results)
+    published_study = PublishedStudy.read(results)
     for study in studies:
         tables += [strength_table(study, published_study), recipe_table(study, published_study)]
     if not studies:
@@ -139,7 +158,7 @@ def assemble(results: Path | str, scale: str) -> ScaleReport:
     if not measured:
         absent.append("speed on a machine of its own: phases, and PPO beside other libraries")
     tables.sort(key=lambda table: (_order(table.name), table.name))
-    pictures = [*_run_pictures(groups, {table.name for table in tables}, published)]
+    pictures += _run_pictures(groups, {table.name for table in tables}, published)
     for study in studies:
         origin_sentences = study_origin(study)
         draw_strength = partial(strength_figure, study, published_study)
@@ -161,7 +180,12 @@ def _write(report: ScaleReport, images: Sequence[Image], results: Path) -> list[
 
 def _named(table: Table, kind: str) -> Table:
     """A table of GPU runs says so in its name and title."""
-    return table if kind == "cpu" else replace(table, name=f"{table.name}_gpu", title=f"{table.title} (GPU)")
+    return table if kind == "cpu" else replace(table, name=table.name + _suffix(kind), title=f"{table.title} (GPU)")
+
+
+def _suffix(kind: str) -> str:
+    """Of the names of what is made of runs on that kind of hardware."""
+    return "" if kind == "cpu" else "_gpu"
 
 
 def _one_per_task(groups: Sequence[TaskRuns]) -> list[TaskRuns]:
@@ -176,7 +200,7 @@ def _run_pictures(groups: Sequence[TaskRuns], tables: set[str], published: Publi
             draw = partial(selection_figure, runs.selection, published)
             yield Picture(f"{figure_stem(runs.task)}_selection", draw, sentences)
     for runs in groups:
-        suffix = "" if runs.hardware_kind == "cpu" else "_gpu"
+        suffix = _suffix(runs.hardware_kind)
         sentences = origin(runs.scale, runs.records)
         for group, methods in curve_groups(runs).items():
             draw = partial(curves_figure, runs, methods)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import compress
 from pathlib import Path
@@ -13,33 +13,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alarm.evaluation.seeds import SeedSpread, seed_spread
-from alarm.files import sha256_of
 from alarm.records import (
     BestOfKRecord,
     Generation,
     JudgeRecord,
     MetricRecord,
+    PoolRecord,
     PromptRow,
     RunRecord,
     SelectionRecord,
     SetupRecord,
     best_of_k_path,
     generations_of,
-    hardware_kind,
+    pool_path,
     prompts_path,
     read_best_of_k,
     read_generations,
     read_judge,
     read_metric,
+    read_pool,
     read_prompts,
     read_records,
     read_selection,
     read_setup,
     records_folder,
+    samples_of,
     selection_path,
     setup_path,
     sft_generations_path,
+    sft_samples_path,
 )
+from alarm.report.current import current_metric, of_kind
 from alarm.report.published import PAPER_METHODS
 
 VARIED_METHOD = "alarm"
@@ -68,7 +72,9 @@ class Aligned:
 
 @dataclass
 class TaskRuns:
-    """All runs of one task at one scale on one kind of hardware.
+    """All runs of one task at one scale on one kind of hardware, and their greedy test responses.
+
+    `sampled` is the same with samples in place of greedy responses, so whatever compares the one compares the other.
 
     Tables ask for the same things thousands of times, so what follows from the records is kept; they do not change.
     """
@@ -81,13 +87,19 @@ class TaskRuns:
     setup: SetupRecord | None = None
     best_of_k: BestOfKRecord | None = None
     sft: dict[str, Generation] | None = None
-    """Greedy test responses of the SFT policy by prompt id."""
+    """The SFT policy's test responses by prompt id: greedy, or samples in `sampled`."""
+    sft_samples: dict[str, Generation] | None = None
+    """Its test responses sampled at temperature 1, one per prompt."""
+    pool: PoolRecord | None = None
+    """Scored samples of the SFT policy on dev prompts."""
     prompts: dict[str, PromptRow] | None = None
     """Test prompts with references by id; None where the data may not be copied into records."""
     judges: list[JudgeRecord] = field(default_factory=list)
     """Verdicts of language-model judges on these runs' responses."""
     metrics: list[MetricRecord] = field(default_factory=list)
     """Scores of metrics computed after the runs, such as COMET."""
+    are_samples: bool = False
+    """Whether the responses are samples at temperature 1 rather than greedy."""
     _generations: dict[tuple[str, int], dict[str, Generation]] = field(default_factory=dict)
     _scores: dict[tuple[str, int, str], dict[str, float]] = field(default_factory=dict)
     _seed_spreads: dict[str, SeedSpread | None] = field(default_factory=dict)
@@ -100,6 +112,29 @@ class TaskRuns:
             if record.error is None:
                 runs.setdefault(record.run_name, {})[record.seed] = record
         return runs
+
+    @cached_property
+    def sampled(self) -> TaskRuns | None:
+        """The runs whose sampled test responses are on record, with these as their responses; None without any.
+
+        Judges and later metrics saw greedy responses, so they are left out.
+        """
+        having = [record for record in self.records if record.samples or record.error is not None]
+        if all(record.error is not None for record in having):
+            return None
+        return TaskRuns(
+            self.task,
+            self.scale,
+            self.hardware_kind,
+            having,
+            selection=self.selection,
+            setup=self.setup,
+            best_of_k=self.best_of_k,
+            sft=self.sft_samples,
+            pool=self.pool,
+            prompts=self.prompts,
+            are_samples=True,
+        )
 
     @property
     def failed(self) -> list[RunRecord]:
@@ -202,7 +237,8 @@ class TaskRuns:
         scores = [value for value in self.sft_scores(score).values() if np.isfinite(value)]
         if scores:
             return float(np.mean(scores))
-        stated = [record.metrics.get("sft", {}).get(score) for record in self.records]
+        key = "sft_sampled" if self.are_samples else "sft"
+        stated = [record.metrics.get(key, {}).get(score) for record in self.records]
         return next((value for value in stated if value is not None), None)
 
     def sft_scores(self, score: str) -> dict[str, float]:
@@ -218,7 +254,8 @@ class TaskRuns:
     def generations(self, run: str, seed: int) -> dict[str, Generation]:
         """A finished run's test responses by prompt id, checked against its record."""
         if (run, seed) not in self._generations:
-            self._generations[run, seed] = {g.id: g for g in generations_of(self.finished[run][seed])}
+            read = samples_of if self.are_samples else generations_of
+            self._generations[run, seed] = {g.id: g for g in read(self.finished[run][seed])}
         return self._generations[run, seed]
 
 
@@ -250,7 +287,8 @@ def mixtures(runs: TaskRuns) -> list[str]:
 def _task_runs(results: Path, scale: str, task: str, kind: str, records: Sequence[RunRecord]) -> TaskRuns:
     folder = records_folder(results, scale, task)
     selection, setup = selection_path(results, scale, task), setup_path(results, scale, task)
-    sft, pool = sft_generations_path(results, scale, task), best_of_k_path(results, scale, task)
+    sft, samples = sft_generations_path(results, scale, task), sft_samples_path(results, scale, task)
+    best_of_k, pool = best_of_k_path(results, scale, task), pool_path(results, scale, task)
     prompts = prompts_path(results, scale, task)
     return TaskRuns(
         task,
@@ -259,30 +297,14 @@ def _task_runs(results: Path, scale: str, task: str, kind: str, records: Sequenc
         list(records),
         selection=read_selection(selection) if selection.is_file() else None,
         setup=read_setup(setup) if setup.is_file() else None,
-        best_of_k=_of_kind(read_best_of_k(pool), kind) if pool.is_file() else None,
+        best_of_k=of_kind(read_best_of_k(best_of_k), kind) if best_of_k.is_file() else None,
         sft={g.id: g for g in read_generations(sft)} if sft.is_file() else None,
+        sft_samples={g.id: g for g in read_generations(samples)} if samples.is_file() else None,
+        pool=of_kind(read_pool(pool), kind) if pool.is_file() else None,
         prompts={row.id: row for row in read_prompts(prompts)} if prompts.is_file() else None,
         judges=[read_judge(path) for path in sorted(folder.glob("judge_*.json"))],
-        metrics=[_current(read_metric(path), records, sft) for path in sorted(folder.glob("metric_*.json"))],
+        metrics=[current_metric(read_metric(path), records, sft) for path in sorted(folder.glob("metric_*.json"))],
     )
-
-
-def _current(metric: MetricRecord, records: Sequence[RunRecord], sft: Path) -> MetricRecord:
-    """The metric without its scores of responses that later runs have replaced since."""
-    now = {(r.run_name, str(r.seed)): r.generations["sha256"] for r in records if r.generations}
-    if sft.is_file():
-        now["sft", "0"] = sha256_of(sft)
-    scored = metric.facts.get("responses", {})
-    kept = {
-        name: {seed: found for seed, found in seeds.items() if scored.get(name, {}).get(seed) == now.get((name, seed))}
-        for name, seeds in metric.scores.items()
-    }
-    return replace(metric, scores={name: seeds for name, seeds in kept.items() if seeds}) if scored else metric
-
-
-def _of_kind(record: BestOfKRecord, kind: str) -> BestOfKRecord | None:
-    """The record if it was made on that kind of hardware, since it stands in a table with runs."""
-    return record if hardware_kind(record.environment) == kind else None
 
 
 def _values(generations: Iterable[Generation], score: str) -> dict[str, float]:

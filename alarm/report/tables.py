@@ -31,6 +31,8 @@ class Cell:
     note: str | None = None
     digits: int = 2
     show_count: bool = True
+    show_interval: bool = True
+    """Whether Markdown has the interval; CSV always has it."""
     sign_p: float | None = None
     """Of the sign test over prompts, not corrected; only in CSV."""
 
@@ -42,7 +44,7 @@ class Cell:
             text = plus_minus(self.measured.mean, self.measured.sd, self.digits)
             text = f"**{text}**" if significant and not self.effect_name else text
             lines.append(f"{text}, n={self.measured.count}" if self.show_count else text)
-        if self.estimate is not None:
+        if self.estimate is not None and self.show_interval:
             text = f"[{number_text(self.estimate.low, self.digits)}, {number_text(self.estimate.high, self.digits)}]"
             if self.effect_name:
                 value = f"{number_text(self.estimate.value, self.digits, sign='+')}"
@@ -96,9 +98,13 @@ class Table:
     blocks: list[Block]
     missing: list[str] = field(default_factory=list)
     """What is expected and absent."""
+    summary: list[str] = field(default_factory=list)
+    """What the table says as a whole, one sentence each."""
 
     def markdown(self, level: int = 1) -> str:
         parts = [f"{'#' * level} {self.title}", *(block.markdown() for block in self.blocks)]
+        if self.summary:
+            parts.append(" ".join(self.summary))
         if self.missing:
             parts.append("Missing: " + "; ".join(self.missing) + ".")
         parts.append("\n".join(f"- {sentence}" for sentence in self.caption))

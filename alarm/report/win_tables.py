@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from alarm.report.captions import compared_with_paper, origin
+from alarm.report.captions import compared_with_paper, origin, samples_sentence
 from alarm.report.comparisons import correct, detectable, win_cell
 from alarm.report.published import BLOCKS, PAPER_METHODS, PAPER_TASKS, Published
 from alarm.report.runs import TaskRuns, mixtures
@@ -51,7 +51,10 @@ def win_rate_table(runs: TaskRuns, published: Published) -> Table:
             present, correct(pairs, mirrored=True), correct(averages), strict=True
         )
     ]
-    caption = [READING, INTERVALS.format(family="this table's pairs, and over its averages"), VERDICT]
+    if runs.sampled and _known(runs, GOLD):
+        blocks.append(_sampled_block(runs.sampled))
+    family = "this table's pairs, and over its averages (those of samples apart)"
+    caption = [READING, samples_sentence(runs), INTERVALS.format(family=family), VERDICT]
     caption += detectable(pairs)
     if runs.aspect:
         other = f"; the paper selected {paper.aspect}, whose win rates are not set beside" if paper else ""
@@ -68,6 +71,20 @@ def win_rate_table(runs: TaskRuns, published: Published) -> Table:
         ],
         blocks=blocks,
         missing=missing_runs(runs, runs.methods) + gaps,
+    )
+
+
+def _sampled_block(samples: TaskRuns) -> Block:
+    """Win rates by gold of sampled responses, which the paper does not have."""
+    pairs, averages = _pairs(samples, GOLD, "judge", None), _averages(samples, GOLD, "judge", None)
+    (pairs,), (averages,) = correct([pairs], mirrored=True), correct([averages])
+    return Block(
+        f"By {_directed(samples, GOLD)}, sampled",
+        "method",
+        samples.methods,
+        [*PAPER_METHODS, AVERAGE],
+        {**pairs, **averages},
+        {AVERAGE: "average against the paper's methods"},
     )
 
 

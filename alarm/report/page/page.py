@@ -13,7 +13,7 @@ from typing import Any
 from markupsafe import Markup
 
 from alarm.report.captions import origin
-from alarm.report.headline_table import GAIN
+from alarm.report.gold_table import GAIN, SAMPLED_GAIN
 from alarm.report.page.cells import CellView, block_views, reach_of
 from alarm.report.page.generations import browser_data, script_json
 from alarm.report.page.sections import Filled, fill
@@ -49,6 +49,7 @@ class TableView:
     name: str
     title: str
     blocks: list[BlockView]
+    summary: Sequence[str]
     missing: Sequence[str]
     caption: Sequence[str]
 
@@ -113,11 +114,11 @@ def _sections(tables: Sequence[Table], images: Sequence[Image]) -> list[Filled]:
 def _table_view(table: Table, *, heat: bool) -> TableView:
     # Only a method against others has a win rate: other blocks, such as counts of verdicts, stay plain.
     blocks = [_block_view(block, heat=heat and block.corner == "method") for block in table.blocks]
-    return TableView(table.name, table.title, blocks, table.missing, table.caption)
+    return TableView(table.name, table.title, blocks, table.summary, table.missing, table.caption)
 
 
 def _block_view(block: Block, *, heat: bool) -> BlockView:
-    cells = block_views(block, heat=heat, bars={GAIN: reach_of(block, GAIN)})
+    cells = block_views(block, heat=heat, bars={gain: reach_of(block, gain) for gain in (SAMPLED_GAIN, GAIN)})
     means = {column: [cells[row][column].mean for row in block.rows] for column in block.columns}
     widths = {column: max(map(_width, found), default=0) for column, found in means.items()}
     counts = {view.count for row in cells.values() for view in row.values()} - {""}

@@ -35,6 +35,15 @@ class Section:
 
 SECTIONS = (
     Section(
+        "paper-claims",
+        "Claims",
+        "Each claim of the papers with what came out here, per task and set of seeds. An effect is positive where the "
+        "claim is true; a verdict needs the same outcome from every set of seeds.",
+        tables=r"^claims",
+        figures=r"^(claims|premise)",
+        folded=False,
+    ),
+    Section(
         "headline",
         "At a glance",
         "What each method gained over the policy it started from in gold quality, which is this scale's best measure "
@@ -57,9 +66,10 @@ SECTIONS = (
     Section(
         "ranking",
         "Ranking and agreement",
-        "All methods in one order from all pairwise verdicts, and how far the judges agree.",
+        "Which methods differ by gold, all methods in one order from all pairwise verdicts, and how far the judges "
+        "agree.",
         short="Ranking",
-        tables=r"^(ranking|agreement)_",
+        tables=r"^(pairs|ranking|agreement)_",
     ),
     Section(
         "quality",
@@ -68,11 +78,19 @@ SECTIONS = (
         tables=r"_means|^gold_quality|^all_good|^translation|^grid",
     ),
     Section(
+        "habits",
+        "What became of the policy",
+        "Which writers of the world the responses look like before and after training.",
+        short="Habits",
+        tables=r"^habits",
+        figures=r"^habits",
+    ),
+    Section(
         "training",
         "Training curves",
         "Mean over seeds with a band of one standard deviation.",
         short="Training",
-        tables=r"^stability",
+        tables=r"^(spread|stability)",
         figures=r"^curves_",
     ),
     Section(
@@ -80,8 +98,8 @@ SECTIONS = (
         "Quality against KL",
         "What is won by gold at a given distance from the SFT policy, for PPO and for best-of-k, and who gains.",
         short="KL fronts",
-        tables=r"^(log_sigmoid|improvements)",
-        figures=r"^(log_sigmoid|improvements)",
+        tables=r"^(over_optimisation|log_sigmoid|improvements)",
+        figures=r"^(over_optimisation|log_sigmoid|improvements)",
     ),
     Section(
         "selection",
