@@ -10,8 +10,9 @@ import hashlib
 import importlib.util
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ from torch import Tensor
 from alarm.compositions import hierarchical_rewards
 from alarm.registry import Registry, unknown_name
 from alarm.reward_modeling.recipes import RECIPES
+from alarm.settings import PPOSettings
 from alarm.transforms import sigmoid_shape
 
 
@@ -63,8 +65,8 @@ class Method:
     """How the holistic reward model is trained."""
     properties: str = "none"
     """Which property rewards and reference levels `compose` reads, one of `PROPERTIES`."""
-    kl_coef: float | None = None
-    """Initial coefficient of the KL penalty; None takes the preset's."""
+    ppo: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of PPO (`alarm.settings.PPOSettings`) that differ from the preset's, by name."""
     released_defects: bool = False
     """Reproduce the released code's score placement and loss mask (see `alarm.ppo.released`)."""
 
@@ -76,11 +78,15 @@ def register_method(method: Method) -> Method:
     """Make a method known by its name; returns it.
 
     Raises:
-        ValueError: another method has that name, or its recipe or what it asks for is unknown.
+        ValueError: another method has that name, or its recipe, a setting or what it asks for is unknown.
     """
     RECIPES[method.recipe]
     if method.properties not in PROPERTIES:
         raise ValueError(unknown_name("choice of properties", method.properties, PROPERTIES))
+    known = [each.name for each in fields(PPOSettings)]
+    for name in method.ppo:
+        if name not in known:
+            raise ValueError(unknown_name(f"PPO setting of method {method.name}", name, known))
     return METHODS.add(method.name, method)
 
 

@@ -52,9 +52,7 @@ class Run:
         self.lab = lab
         self.spec = spec
         self.method: Method = method_named(spec.method)
-        self.settings = lab.preset.ppo
-        if self.method.kl_coef is not None:
-            self.settings = replace(self.settings, initial_kl_coef=self.method.kl_coef)
+        self.settings = replace(lab.preset.ppo, **self.method.ppo)
         selected = lab.selection["selected"]
         self.aspect = spec.aspect or self.method.aspect or selected
         self.aspect_given = self.aspect != selected
@@ -116,7 +114,7 @@ class Run:
             "properties": self.method.properties,
             "transform": getattr(self.method.transform, "__qualname__", None),
             "released_defects": self.method.released_defects,
-            "kl_coef": self.method.kl_coef,
+            "method_ppo": dict(self.method.ppo),
             "aspect": self.aspect,
             "seed": self.spec.seed,
         }

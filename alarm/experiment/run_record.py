@@ -52,7 +52,7 @@ def run_record(
             "description": method.description,
             "composition": f"{method.compose.__module__}.{method.compose.__qualname__}, {method.properties} properties",
             "released_defects": method.released_defects,
-            "kl_coef": run.settings.initial_kl_coef,
+            "ppo": dict(method.ppo),
             "reward_model": lab.holistic(method.recipe).version,
             "constants": {name: constants.to_dict() for name, constants in lab.constants.items()},
             "scorers": {name: scorer.version for name, scorer in scorers.items()},
