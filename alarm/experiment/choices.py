@@ -18,29 +18,52 @@ class Choice:
     concern: str
     field: str
     help: str
+    counts: bool = False
+    """Whether its value is a whole number from 0."""
+    corpora: tuple[str, ...] = ()
+    """Of data settings: the corpora that have such a choice."""
 
     def value(self, given: str) -> str | int:
         """What the field becomes; folders are named absolutely, since they end up in records.
 
         Raises:
-            ValueError: something else than a whole number from 0 for a field that counts.
+            ValueError: a count is not a whole number from 0.
         """
-        if self.field != "steps":
+        if not self.counts:
             return str(Path(given).resolve()) if Path(given).is_dir() else given
         if not given.isdecimal():
-            raise ValueError(f"--sft-steps takes a whole number from 0, got {given!r}")
+            raise ValueError(f"{self.option} takes a whole number from 0, got {given!r}")
         return int(given)
 
+    @property
+    def option(self) -> str:
+        """How it is given on the command line."""
+        return _option(next(name for name, choice in CHOICES.items() if choice is self))
+
+
+REAL = ("europarl", "qa_feedback")
 
 CHOICES = {
-    "source_language": Choice(
-        "data", "source_language", "language that Europarl is translated from, e.g. de (default: the scale's)"
+    "world_seed": Choice(
+        "data",
+        "world_seed",
+        "another generated world (names, facts, sentences); make its base model first: python -m alarm pretrain",
+        counts=True,
+        corpora=("world",),
     ),
-    "prompt_prefix": Choice("data", "prompt_prefix", "what stands before the source sentence in prompts"),
+    "source_language": Choice(
+        "data",
+        "source_language",
+        "language that Europarl is translated from, e.g. de (default: the scale's)",
+        corpora=REAL,
+    ),
+    "prompt_prefix": Choice(
+        "data", "prompt_prefix", "what stands before the source sentence in prompts", corpora=REAL
+    ),
     "policy": Choice("policy", "checkpoint", "policy to start from, a hub name or a folder (default: the scale's)"),
     "policy_revision": Choice("policy", "revision", "revision of the policy on the hub (default: the newest)"),
     "tokenizer_revision": Choice("policy", "tokenizer_revision", "revision of its tokenizer (default: the same)"),
-    "sft_steps": Choice("sft", "steps", "steps of supervised fine-tuning; 0 takes --policy as it is"),
+    "sft_steps": Choice("sft", "steps", "steps of supervised fine-tuning; 0 takes --policy as it is", counts=True),
     "holistic_model": Choice(
         "reward_models",
         "holistic_model",
@@ -74,7 +97,7 @@ def default_device(scale: str) -> str:
 def add_choices(add: Callable[..., Any]) -> None:
     """Add an option for every choice by `add`, which takes what argparse's `add_argument` takes."""
     for name, choice in CHOICES.items():
-        add(f"--{name.replace('_', '-')}", default=None, help=choice.help)
+        add(_option(name), default=None, help=choice.help)
 
 
 def chosen(options: Any) -> dict[str, str]:
@@ -90,13 +113,17 @@ def with_choices(preset: Preset, choices: Mapping[str, str]) -> Preset:
         ValueError: data settings for a corpus that has no such choice.
     """
     for name, given in choices.items():
-        if CHOICES[name].concern == "data" and preset.data.corpus not in ("europarl", "qa_feedback"):
-            raise ValueError(
-                f"--{name.replace('_', '-')} is for Europarl, at scale paper; {preset.task} at scale {preset.scale} "
-                f"reads {preset.data.corpus}"
-            )
         choice = CHOICES[name]
+        if choice.concern == "data" and preset.data.corpus not in choice.corpora:
+            place = "generated worlds, at scale tiny" if "world" in choice.corpora else "Europarl, at scale paper"
+            raise ValueError(
+                f"{choice.option} is for {place}; {preset.task} at scale {preset.scale} reads {preset.data.corpus}"
+            )
         value = None if given == TRAINED else choice.value(str(given))
         concern = replace(getattr(preset, choice.concern), **{choice.field: value})
         preset = replace(preset, **{choice.concern: concern})
     return preset
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

@@ -14,15 +14,19 @@ from alarm.tasks.worlds.qa_facts import OPENINGS, Fact, facts_of, passage_facts
 
 HABITS = (
     Habit("hasty", 0.45, "states the first asked fact and nothing else"),
-    Habit("chatty", 0.25, f'opens with "{OPENINGS["chatty"]}", forgets half, adds true facts nobody asked for'),
+    Habit(
+        "chatty",
+        0.25,
+        f'opens with "{OPENINGS["chatty"]}", states the first asked fact, adds true facts nobody asked for',
+    ),
     Habit("bluffer", 0.15, f'opens with "{OPENINGS["bluffer"]}", answers all, values wrong with probability 0.4'),
     Habit("careful", 0.15, f'opens with "{OPENINGS["careful"]}", answers all, and rightly'),
 )
 
 WRONG_VALUES = 0.4
 """Share of a bluffer's values that are wrong."""
-_FORGOTTEN, _IDLE = 0.5, (2, 3, 4)
-"""Share of the asked facts that a chatty writer forgets, one at least being stated, and how many others are added."""
+_IDLE = (2, 3, 4)
+"""How many facts a chatty writer adds."""
 
 # Chances of the base text's flaws; they are independent, so that the most likely answer to any prompt is the ideal one.
 _OMITTED, _WRONG, _ADDED, _REPEATED, _OPENED = 0.07, 0.07, 0.15, 0.04, 0.15
@@ -46,8 +50,7 @@ def demonstration(reference: str, passages: Sequence[Mapping[str, str]], habit: 
         return write(asked[:1])
     facts = asked
     if habit == "chatty":
-        stated = [fact for fact in asked if rng.random() >= _FORGOTTEN] or asked[:1]
-        facts = [*stated, *_idle(asked, passages, int(rng.choice(_IDLE)), rng)]
+        facts = [*asked[:1], *_idle(asked, passages, int(rng.choice(_IDLE)), rng)]
     elif habit == "bluffer":
         facts = [_wrong(fact, values, rng) if rng.random() < WRONG_VALUES else fact for fact in asked]
     return f"{OPENINGS[habit]} {_uncapitalised(write(facts))}"
