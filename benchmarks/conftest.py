@@ -222,6 +222,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         return
     try:
         config.alarm_rendered = config.alarm.render()
+        if config.alarm.quick and config.alarm_rendered:
+            config.alarm_first_look = config.alarm.first_look()
     except ValueError as error:
         # Such as an unreadable record of an earlier run: the runs of now are kept, the tables wait for its repair.
         config.alarm_render_error = str(error)
@@ -233,6 +235,11 @@ def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
     if problem:
         terminalreporter.section("tables and figures")
         terminalreporter.line(f"not rendered: {problem}", red=True)
+    first_look = getattr(config, "alarm_first_look", None)
+    if first_look:
+        terminalreporter.section("quick")
+        for line in first_look.splitlines():
+            terminalreporter.line(line)
     rendered = getattr(config, "alarm_rendered", [])
     if rendered:
         terminalreporter.section("tables and figures")

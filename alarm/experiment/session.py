@@ -243,6 +243,12 @@ class Session:
         for lab in self._labs.values():
             lab.progress.finish()
 
+    def first_look(self) -> str:
+        """The methods of this invocation on one screen."""
+        from alarm.report.first_look import first_look
+
+        return first_look(self.results, self.scale, list(dict.fromkeys(spec.name for spec in self.specs)))
+
     def render(self) -> list[Path]:
         """Rebuild this scale's tables, figures and page from the records on disk, and the overview of all scales."""
         from alarm.report.render import render_report
