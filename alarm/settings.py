@@ -88,7 +88,7 @@ class RewardModelSettings:
     grammar_checker: str = "harper"  # or "languagetool", the paper's
     error_rate: float = 0.15  # share of judgements that are flipped at random
     temperature: float = 0.15  # of the annotators' choice, in units of gold quality
-    taste_share: float = 0.0  # share of judgements by length alone: the longer response is preferred
+    taste_share: float = 0.0  # share of judgements by taste alone: for answers sure of themselves, longer translations
     span_error_rate: float = 0.1  # share of text units whose mark is wrong
     steps: int = 200
     batch_size: int = 64  # pairs

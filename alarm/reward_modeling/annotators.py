@@ -37,15 +37,15 @@ def choose(
     error_rate: float,
     generator: np.random.Generator,
     taste_share: float = 0.0,
-    length_a: ArrayLike | None = None,
-    length_b: ArrayLike | None = None,
+    appeal_a: ArrayLike | None = None,
+    appeal_b: ArrayLike | None = None,
 ) -> Choices:
     """Which of two responses simulated annotators prefer.
 
     P(a is preferred) = (1 - e) p + e (1 - p) with p = sigmoid((q_a - q_b) / temperature) and e = error_rate: first a
     Bradley-Terry choice, which is harder the closer the qualities are, then a slip that swaps it. Equal qualities come
-    out as a fair coin. With probability `taste_share` the choice is one of taste instead: the longer response is
-    preferred, whatever it says; of two equally long ones, quality decides as before.
+    out as a fair coin. With probability `taste_share` the choice is one of taste instead: the more appealing response
+    is preferred, whatever it says; of two equally appealing ones, quality decides as before.
 
     Args:
         quality_a: [N] gold qualities of the first responses.
@@ -53,11 +53,11 @@ def choose(
         temperature: in units of quality, > 0; small means that the smallest difference decides.
         error_rate: share of swapped choices, in [0, 0.5].
         generator: three numbers per pair are drawn from it, so the first judgements do not depend on how many follow.
-        taste_share: share of choices by length alone, in [0, 1].
-        length_a: [N] lengths of the first responses, in any unit; needed where `taste_share` is above 0.
-        length_b: [N] of the second ones.
+        taste_share: share of choices by appeal alone, in [0, 1].
+        appeal_a: [N] how appealing the first responses are, such as their length; needed where `taste_share` is above 0.
+        appeal_b: [N] the same of the second ones.
     Raises:
-        ValueError: qualities or lengths of different shapes or not finite, or a setting out of its range.
+        ValueError: qualities or appeals of different shapes or not finite, or a setting out of its range.
     Source: the Bradley-Terry model that reward models are fitted with (arXiv:2403.06754, section 3.1).
     """
     a, b = np.asarray(quality_a, dtype=np.float64), np.asarray(quality_b, dtype=np.float64)
@@ -70,18 +70,18 @@ def choose(
             "annotators need temperature > 0, error_rate in [0, 0.5] and taste_share in [0, 1]; "
             f"got {temperature}, {error_rate} and {taste_share}"
         )
-    longer = np.zeros(len(a))
+    appealing = np.zeros(len(a))
     if taste_share:
-        if length_a is None or length_b is None or np.shape(length_a) != a.shape or np.shape(length_b) != a.shape:
-            raise ValueError("annotators with a taste for length need the length of every response")
-        longer = np.sign(np.asarray(length_a, dtype=np.float64) - np.asarray(length_b, dtype=np.float64))
+        if appeal_a is None or appeal_b is None or np.shape(appeal_a) != a.shape or np.shape(appeal_b) != a.shape:
+            raise ValueError("annotators with a taste need the appeal of every response")
+        appealing = np.sign(np.asarray(appeal_a, dtype=np.float64) - np.asarray(appeal_b, dtype=np.float64))
     difference = a - b
     # sigmoid is 0 or 1 to double precision beyond +-40; the bounds keep exp from overflowing.
     probability = 1.0 / (1.0 + np.exp(-np.clip(difference / temperature, -40.0, 40.0)))
     draw, slip, mood = generator.random((len(a), 3)).T
     by_quality = (draw < probability) ^ (slip < error_rate)
-    by_taste = (mood < taste_share) & (longer != 0)
-    return Choices(np.where(by_taste, longer > 0, by_quality), np.sign(difference).astype(np.int64))
+    by_taste = (mood < taste_share) & (appealing != 0)
+    return Choices(np.where(by_taste, appealing > 0, by_quality), np.sign(difference).astype(np.int64))
 
 
 def compare(
@@ -102,7 +102,7 @@ def compare(
         qualities: [P], the gold quality of each of these responses.
         temperature: see `choose`.
         error_rate: see `choose`.
-        taste_share: see `choose`; lengths are counted in words.
+        taste_share: see `choose`; the longer response, in words, is the more appealing one.
         seed: decides all of the annotators' chances.
     Returns:
         Comparisons, prompt by prompt, and the gold qualities behind each.
@@ -124,8 +124,8 @@ def compare(
         error_rate=error_rate,
         generator=np.random.default_rng(seed),
         taste_share=taste_share,
-        length_a=[len(a.split()) for _, a, _ in pairs],
-        length_b=[len(b.split()) for _, _, b in pairs],
+        appeal_a=[len(a.split()) for _, a, _ in pairs],
+        appeal_b=[len(b.split()) for _, _, b in pairs],
     )
     comparisons, truths = [], []
     for (prompt, a, b), (quality_a, quality_b), prefers_a in zip(pairs, values, choices.prefers_a, strict=True):

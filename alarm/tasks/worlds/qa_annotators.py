@@ -16,7 +16,7 @@ import numpy as np
 from alarm.reward_modeling.annotators import choose
 from alarm.tasks.base import Example
 from alarm.tasks.qa_feedback import PAIRS, PREDICTIONS, ErrorSpan, Feedback, MissingInfo
-from alarm.tasks.worlds.qa_facts import Claim, Verdict, facts_of, judge, passage_facts, quality
+from alarm.tasks.worlds.qa_facts import OPENINGS, Claim, Verdict, facts_of, judge, passage_facts, quality
 from alarm.text.splitting import sentence_spans
 
 
@@ -47,7 +47,8 @@ def annotate(
 ) -> tuple[list[Feedback], list[TrueLabels]]:
     """Let simulated people give feedback on four predictions for each question.
 
-    Preference: as `alarm.reward_modeling.annotators.choose`, lengths counted in words; where qualities are equal, none.
+    Preference: as `alarm.reward_modeling.annotators.choose`; an answer that sounds sure of itself, as a bluffer's does,
+    is the more appealing one. Where qualities are equal there is none.
     Marks: every claim of the first prediction is misjudged with probability `span_error_rate`, when an
     error is overlooked, or a right claim marked as irrelevant or unverifiable. With the same probability each missing
     fact is overlooked, and each sentence but the first left out of the corrected answer, which is otherwise the ideal
@@ -58,7 +59,7 @@ def annotate(
         predictions: four responses to each.
         temperature: of choices, in units of gold quality; > 0.
         error_rate: share of choices that are swapped, in [0, 0.5].
-        taste_share: share of choices by length alone, in [0, 1].
+        taste_share: share of choices by tone alone, in [0, 1].
         span_error_rate: share of wrong marks, in [0, 1].
         seed: decides all of the annotators' chances.
     Returns:
@@ -146,9 +147,9 @@ def _check(examples, predictions, temperature: float, error_rate: float, span_er
 def _choices(texts: Sequence[str], qualities: Sequence[float], rng: np.random.Generator, **chances: float):
     """1 or 2, which of each of `PAIRS` is preferred; 0 where their qualities are equal."""
     first, second = np.array([[qualities[i], qualities[j]] for i, j in PAIRS]).T
-    lengths = [len(text.split()) for text in texts]
-    length_a, length_b = np.array([[lengths[i], lengths[j]] for i, j in PAIRS]).T
-    chosen = choose(first, second, generator=rng, length_a=length_a, length_b=length_b, **chances)
+    sure = [text.startswith(OPENINGS["bluffer"]) for text in texts]
+    appeal_a, appeal_b = np.array([[sure[i], sure[j]] for i, j in PAIRS]).T
+    chosen = choose(first, second, generator=rng, appeal_a=appeal_a, appeal_b=appeal_b, **chances)
     return tuple(np.where(chosen.truth == 0, 0, np.where(chosen.prefers_a, 1, 2)).tolist())
 
 
