@@ -57,8 +57,8 @@ TINY_PPO = PPOSettings(
     early_stop_kl=1e9,
     max_prompt_tokens=128,
     max_new_tokens=72,
-    eval_every=6,
-    checkpoint_every=12,
+    eval_every=5,
+    checkpoint_every=10,
 )
 # Ensembles of small models: two of five folds left out, so that every pair is scored by two models that never saw it.
 SMALL_ENSEMBLE = RecipeSettings(ensemble_size=5, ensemble_steps=50, left_out_folds=2, study_pairs=800, round_prompts=24)
@@ -86,7 +86,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
         reward_models=TINY_REWARD_MODELS,
         recipes=SMALL_ENSEMBLE,
         reward=QA_REWARD,
-        ppo=replace(TINY_PPO, iterations=24),
+        ppo=replace(TINY_PPO, iterations=20),
     ),
     ("tiny", "wmt"): Preset(
         scale="tiny",
@@ -96,7 +96,7 @@ PRESETS: dict[tuple[str, str], Preset] = {
         reward_models=TINY_REWARD_MODELS,
         recipes=SMALL_ENSEMBLE,
         reward=MT_REWARD,
-        ppo=replace(TINY_PPO, iterations=24, epochs=1),
+        ppo=replace(TINY_PPO, iterations=20, epochs=1),
     ),
     ("small", "wmt"): Preset(
         scale="small",
