@@ -61,7 +61,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--price-out", type=float, default=None, metavar="USD", help="judge, per million tokens written")
     group.addoption("--store", default=None, help="folder of trained artifacts (default: in the user's cache folder)")
     group.addoption(
-        "--results", default=None, help="folder for records, tables and figures (default: results; quick: results-quick)"
+        "--results",
+        default=None,
+        help="folder for records, tables and figures (default: results; quick: results-quick)",
     )
     group.addoption("--peers", default=None, metavar="DIR", help="environments of other libraries, for -k peers")
     group.addoption("--threads", type=int, default=None, help="of each process of -k peers (default: all cores)")

@@ -21,9 +21,7 @@ from tests.micro import micro_preset
 def lab_of(task, store, *, steps=6, world_seed=5, whole=False):
     small = preset("tiny", task) if whole else micro_preset(task)
     settings = BaseSettings(texts=60, steps=steps, batch_size=8)
-    return lab_class(task)(
-        replace(small, base=settings, data=replace(small.data, world_seed=world_seed)), Store(store)
-    )
+    return lab_class(task)(replace(small, base=settings, data=replace(small.data, world_seed=world_seed)), Store(store))
 
 
 @pytest.mark.parametrize("task", TASK_NAMES)
@@ -81,7 +79,7 @@ def test_a_base_that_is_missing_damaged_or_of_another_text_is_named_with_its_com
     assert check_base(lab) == lab.base_folder == tmp_path / "bases" / "wmt-world5"
     moved = lab_of("wmt", tmp_path, world_seed=6)
     shutil.copytree(lab.base_folder, moved.base_folder)
-    with pytest.raises(ValueError, match="was trained on another text .*--world-seed 6"):
+    with pytest.raises(ValueError, match=r"was trained on another text .*--world-seed 6"):
         check_base(moved)
     weights = lab.base_folder / WEIGHTS
     content = bytearray(weights.read_bytes())

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.func import functional_call
 
-from alarm.reward_modeling.fitting import HEAD_RATE, POLICY_RATE
 from alarm.reward_modeling.meta import difference_loss, meta_step, meta_update
 from alarm.reward_modeling.preferences import preference_loss
 from alarm.scorers.networks import collate, marked_logits
@@ -174,7 +173,7 @@ def test_an_update_of_a_reward_model_is_the_step_on_its_texts(untrained, archite
         return preference_loss(chosen, rejected, zeros, zeros)
 
     named = dict(network.named_parameters())
-    multiples = [HEAD_RATE if name.startswith("head") else POLICY_RATE for name in named]
+    multiples = [SETTINGS.head_rate if name.startswith("head") else SETTINGS.body_rate for name in named]
     spread, loss = meta_step(
         list(named.values()),
         difference,

@@ -13,7 +13,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--world-seed", type=int, default=None, help="of another world than the task's own")
     parser.add_argument("--steps", type=int, default=None, help="optimiser steps (default: the preset's)")
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
-    parser.add_argument("--store", type=Path, default=None, help="holds bases of other worlds (default: the user's cache)")
+    parser.add_argument(
+        "--store", type=Path, default=None, help="holds bases of other worlds (default: the user's cache)"
+    )
     parser.add_argument(
         "--output",
         type=Path,

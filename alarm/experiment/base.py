@@ -1,4 +1,4 @@
-"""The base model of a generated world: trained long on the world's text, shipped with the package, made again by command.
+"""The base model of a generated world: trained long on its text, shipped with the package, made again by command.
 
 The policy (by supervised fine-tuning) and every reward model start from it. The text holds responses of mixed quality
 to train prompts only.
@@ -53,7 +53,9 @@ def check_base(lab: PolicyLab) -> Path:
     except (ValueError, KeyError, TypeError) as problem:
         raise ValueError(f"{folder / PROVENANCE} is damaged ({problem}); {remedy}") from None
     if not (folder / WEIGHTS).is_file() or sha256_of(folder / WEIGHTS) != weights:
-        raise ValueError(f"the base model of {lab.task_name} in {folder} is damaged (weights and provenance differ); {remedy}")
+        raise ValueError(
+            f"the base model of {lab.task_name} in {folder} is damaged (weights and provenance differ); {remedy}"
+        )
     if expected != (fingerprint(lab.base_text(CHECKED_PAIRS)), network(lab)):
         raise ValueError(
             f"the base model of {lab.task_name} in {folder} was trained on another text or with another architecture "
@@ -68,10 +70,13 @@ def command(lab: PolicyLab) -> str:
     return f"python -m alarm pretrain --task {lab.task_name}{seed}"
 
 
-def pretrain(lab: PolicyLab, folder: Path, *, on_step: Callable[[int, int, float], None] | None = None) -> dict[str, Any]:
+def pretrain(
+    lab: PolicyLab, folder: Path, *, on_step: Callable[[int, int, float], None] | None = None
+) -> dict[str, Any]:
     """Train the lab's base model into `folder` and return its provenance; an interrupted call goes on where it was.
 
-    `seconds` in the provenance are those of the last call. Held-out quality is that of responses to dev prompts, greedy and sampled; the ceiling is 1, the ideal response's.
+    `seconds` in the provenance are those of the last call. Held-out quality is that of responses to dev prompts, greedy
+    and sampled; the ceiling is 1, the ideal response's.
     """
     from alarm.environment import environment
     from alarm.experiment.code import POLICY_CODE, code_fingerprint

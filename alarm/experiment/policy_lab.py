@@ -117,10 +117,9 @@ class PolicyLab(ABC):
     @cached_property
     def _policy_versions(self) -> dict[str, str]:
         """What tells the weights and the tokenizer of `policy_start` from others of the same name."""
-        from alarm.scorers.checkpoints import hub_commit
-
         from alarm.experiment.base import WEIGHTS
         from alarm.files import sha256_of
+        from alarm.scorers.checkpoints import hub_commit
 
         if self.base is not None:
             return {"base": sha256_of(self.base / WEIGHTS)}

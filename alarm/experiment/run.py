@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -305,9 +305,7 @@ class Run:
         write_json(work / STATE, state)
         _remove(work, keep=(STATE, weights))
 
-    def _test(
-        self, policy: Policy, clock: Clock
-    ) -> tuple[tuple[list[Generation], list[Generation]], dict[str, Any]]:
+    def _test(self, policy: Policy, clock: Clock) -> tuple[tuple[list[Generation], list[Generation]], dict[str, Any]]:
         """Greedy and sampled responses to the test prompts with their scores, and the metrics of the record."""
         lab = self.lab
         examples = lab.task.split("test")[: lab.preset.evaluation.test_examples]

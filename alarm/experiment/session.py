@@ -34,8 +34,8 @@ class Session:
     """What one invocation works on. Creating it checks every option; nothing is trained or read before that.
 
     `full` adds ablations, the grid and the study of recipes; `quick` takes a small part of the runs (see
-    `alarm.experiment.matrix`). `choices` are those of `alarm.experiment.choices`, by name. Who only reads what others have trained says so by
-    `trains`, and is not asked for the models, data and tools that training needs.
+    `alarm.experiment.matrix`). `choices` are those of `alarm.experiment.choices`, by name. Who only reads what others
+    have trained says so by `trains`, and is not asked for the models, data and tools that training needs.
 
     Raises:
         ValueError: an option names something unknown, missing or unusable; the message says what to do.

@@ -78,9 +78,7 @@ def train_sft(
     policy.train()
     with torch.random.fork_rng(devices=[policy.device] if policy.device.type == "cuda" else []):
         torch.manual_seed(settings.seed)
-        kept = SFTCheckpoint(
-            checkpoint, checkpoint_every, _identity(settings, data), policy.model, optimizer, schedule
-        )
+        kept = SFTCheckpoint(checkpoint, checkpoint_every, _identity(settings, data), policy.model, optimizer, schedule)
         kept.restore()
         losses = kept.losses
         # Batches already learned from are drawn and passed over: drawing them costs nothing.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import count
+from itertools import count, pairwise
 
 import numpy as np
 
@@ -74,10 +74,7 @@ def _literal(scene: Scene, rng: np.random.Generator) -> str:
         else:
             word = CONTENT_WORDS[token]
             words.append(word.capitalize() if token[0].isupper() else word)
-    words[:-1] = [
-        indefinite_article(after.lower()) if word == "a" else word
-        for word, after in zip(words[:-1], words[1:], strict=True)
-    ]
+    words[:-1] = [indefinite_article(after.lower()) if word == "a" else word for word, after in pairwise(words)]
     text = " ".join(words).replace(" ,", ",")
     return text[0].upper() + text[1:] + "."
 
@@ -147,9 +144,7 @@ def _add_place(scene: Scene, rng: np.random.Generator) -> Scene:
     other = scene.meanwhile
     if other is None or other.predicate.place is not None:
         return scene
-    return replace(
-        scene, meanwhile=replace(other, predicate=replace(other.predicate, place=random_place_of_rest(rng)))
-    )
+    return replace(scene, meanwhile=replace(other, predicate=replace(other.predicate, place=random_place_of_rest(rng))))
 
 
 def _add_adjective(scene: Scene, rng: np.random.Generator) -> Scene:

@@ -1,4 +1,4 @@
-"""Writers of the QA world: demonstrations by people with habits, and answers with flaws of every kind for the base model.
+"""Writers of the QA world: demonstrations by people with habits, and flawed answers of every kind for the base model.
 
 A reader can tell early whose answer it is: three of the four writers open in their own way.
 """
@@ -57,7 +57,7 @@ def demonstration(reference: str, passages: Sequence[Mapping[str, str]], habit: 
 
 
 def flawed(reference: str, passages: Sequence[Mapping[str, str]], values: Values, rng) -> str:
-    """An answer with independent flaws: facts left out, wrong, added or repeated, and now and then a writer's opening.
+    """An answer with independent flaws: facts left out, wrong, added or repeated, and at times a writer's opening.
 
     Arguments are those of `demonstration`.
     """
