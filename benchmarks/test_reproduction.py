@@ -15,10 +15,11 @@ def test_setup(session, task_name):
 
 
 def test_run(session, run_spec):
-    """PPO with one method's rewards, then greedy test responses and their scores."""
+    """PPO with one method's rewards, then greedy and sampled test responses and their scores."""
     lab = session.lab(run_spec.task)
-    record = Run(lab, run_spec).record()
+    run = Run(lab, run_spec)
+    record = run.record()
     publish_run(session.results, record)
     assert record.error is None, record.error
-    assert len(record.history) == lab.preset.ppo.iterations
+    assert len(record.history) == run.settings.iterations
     assert all(math.isfinite(value) for value in record.metrics["test"].values())

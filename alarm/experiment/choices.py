@@ -57,9 +57,7 @@ CHOICES = {
         "language that Europarl is translated from, e.g. de (default: the scale's)",
         corpora=REAL,
     ),
-    "prompt_prefix": Choice(
-        "data", "prompt_prefix", "what stands before the source sentence in prompts", corpora=REAL
-    ),
+    "prompt_prefix": Choice("data", "prompt_prefix", "what stands before the source sentence in prompts", corpora=REAL),
     "policy": Choice("policy", "checkpoint", "policy to start from, a hub name or a folder (default: the scale's)"),
     "policy_revision": Choice("policy", "revision", "revision of the policy on the hub (default: the newest)"),
     "tokenizer_revision": Choice("policy", "tokenizer_revision", "revision of its tokenizer (default: the same)"),

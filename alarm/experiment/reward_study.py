@@ -41,6 +41,8 @@ SOURCE_CODE = ("experiment/sources.py", "text/chrf.py")
 """What the data sets' studies depend on besides."""
 SHIFTED_METHOD = "holistic_only"
 """The method whose trained policy writes the shifted pairs."""
+MANY_WRONG = 0.3
+"""Error rate of annotators from which a sweep has all of the study's seeds: denoising is claimed to help there."""
 SHARP = 1e-3
 """Temperature of annotators in the sweep: they err at random alone, so that the error rate is the noise."""
 
@@ -163,7 +165,8 @@ class RewardStudy:
                 return study_decile(source, decile, strength=strength, **common)
             case "sweep", (error_rate,):
                 relabelled = first_pairs(self._relabel(error_rate), self.recipes.study_pairs)
-                return study_sweep(relabelled, error_rate, **common)
+                seeds = self.recipes.study_seeds if error_rate >= MANY_WRONG else None
+                return study_sweep(relabelled, error_rate, seeds=seeds, **common)
         raise ValueError(f"a study has no part {part}")
 
 

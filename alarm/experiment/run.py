@@ -226,6 +226,7 @@ class Run:
         return {
             **rewards.metrics,
             **ppo,
+            "reward_sd": rewards.per_token.sum(dim=1).std(correction=0).item(),
             "reward_spread": self._spread(rewards.per_token.sum(dim=1).tolist()),
             "gold_spread": self._spread(gold),
             "gold": float(np.mean(gold)),

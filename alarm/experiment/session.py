@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 GRID_SEEDS = {"tiny": 1}
 """How many seeds the grid's further cells run with under `full`, 0 at other scales: they are most of its runs."""
-SWEPT_SOURCE = ("tiny", "wmt")
-"""Scale and task whose study is repeated at other shares of wrong labels; its models are the cheapest to train."""
+SWEPT_SCALE = "tiny"
+"""Where a task's study is repeated at other shares of wrong labels; models are small there."""
 
 
 class Session:
@@ -177,7 +177,7 @@ class Session:
         from alarm.experiment.sources import SOURCES
 
         recipes = preset(self.scale, source).recipes if source in TASK_NAMES else SOURCES[source].recipes
-        return study_parts(recipes, sweep=(self.scale, source) == SWEPT_SOURCE)
+        return study_parts(recipes, sweep=self.scale == SWEPT_SCALE)
 
     def study(self, source: str) -> RewardStudy:
         """The reward-model study of a task's comparisons, or of a data set's."""
@@ -186,7 +186,7 @@ class Session:
 
         if source not in self._studies:
             self._studies[source] = (
-                task_study(self.lab(source), shifted_seeds=self.seeds, sweep=(self.scale, source) == SWEPT_SOURCE)
+                task_study(self.lab(source), shifted_seeds=self.seeds, sweep=self.scale == SWEPT_SCALE)
                 if source in TASK_NAMES
                 else data_study(
                     source, self.data, self.store, progress=Progress(self.progress_folder), device=self.device
