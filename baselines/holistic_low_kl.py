@@ -10,6 +10,6 @@ METHOD = register_method(
         holistic_only.METHOD,
         name="holistic_low_kl",
         description="the holistic reward with so low a KL coefficient that it is over-optimised",
-        ppo={"initial_kl_coef": 0.001, "learning_rate": 1e-3, "epochs": 4},
+        ppo={"initial_kl_coef": 0.001, "learning_rate": 1e-3, "iterations": 60},
     )
 )

@@ -54,7 +54,7 @@ def choose(
         error_rate: share of swapped choices, in [0, 0.5].
         generator: three numbers per pair are drawn from it, so the first judgements do not depend on how many follow.
         taste_share: share of choices by appeal alone, in [0, 1].
-        appeal_a: [N] how appealing the first responses are, such as their length; needed where `taste_share` is above 0.
+        appeal_a: [N] how appealing the first responses are, such as their length; needed with a `taste_share` above 0.
         appeal_b: [N] the same of the second ones.
     Raises:
         ValueError: qualities or appeals of different shapes or not finite, or a setting out of its range.
