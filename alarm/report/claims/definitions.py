@@ -166,7 +166,7 @@ CLAIMS = (
         "over_optimisation",
         "A learned reward over-optimises under a weak KL penalty",
         CONTROLS,
-        "sampled gold of `holistic_only` minus `holistic_low_kl`, points; decides only where the proxy of "
+        "gold of greedy responses of `holistic_only` minus `holistic_low_kl`, points; decides only where the proxy of "
         "`holistic_low_kl` is higher (arXiv:2210.10760)",
         partial(over_optimisation, careful="holistic_only", greedy="holistic_low_kl"),
         methods=("holistic_only", "holistic_low_kl"),

@@ -29,10 +29,7 @@ ORACLE_BAR = 15.0
 def sampled_difference(evidence: Evidence, better: str, worse: str, score: str, factor: float) -> Effect:
     """Mean difference of two methods in a score of sampled test responses, paired by prompt and seed."""
     evidence.require_samples(better, worse)
-    tables = _aligned(evidence.sampled, better, worse, score)
-    differences = factor * (tables[0] - tables[1])
-    spread = evidence.sampled.seed_spread(score)
-    return Effect(bootstrap_mean(differences, seed=BOOTSTRAP_SEED, spread=spread), len(differences))
+    return _difference(evidence.sampled, better, worse, score, factor)
 
 
 def gold_difference(evidence: Evidence, better: str, worse: str) -> Effect:
@@ -142,15 +139,20 @@ def meta_gold(evidence: Evidence) -> Effect:
 
 
 def over_optimisation(evidence: Evidence, careful: str, greedy: str) -> Effect:
-    """Sampled gold that is lost where the KL penalty hardly holds the policy back, in points.
+    """Gold of greedy responses that is lost where the KL penalty hardly holds the policy back, in points.
 
-    It decides only where the learned reward rose: with p < .05 for it alone.
+    Greedy, because a policy that only becomes surer of what it did before gains in sampled gold. It decides only where
+    the learned reward rose: with p < .05 for it alone.
     """
-    effect = gold_difference(evidence, careful, greedy)
-    proxy = sampled_difference(evidence, greedy, careful, PROXY, 1.0).estimate
+    effect = _difference(evidence.runs, careful, greedy, GOLD, POINTS)
+    proxy = _difference(evidence.runs, greedy, careful, PROXY, 1.0).estimate
+    sampled = gold_difference(evidence, careful, greedy).estimate
     kls = ", ".join(f"{name} {_mean_kl(evidence.runs, name):.1f}" for name in (greedy, careful))
     rose = proxy.value > 0 and proxy.p < LEVEL
-    note = f"proxy {proxy.value:+.2f} z [{proxy.low:.2f}, {proxy.high:.2f}]; final KL in nats: {kls}"
+    note = (
+        f"proxy {proxy.value:+.2f} z [{proxy.low:.2f}, {proxy.high:.2f}]; by sampled gold {sampled.value:+.1f} "
+        f"[{sampled.low:.1f}, {sampled.high:.1f}]; final KL in nats: {kls}"
+    )
     return replace(effect, note=note, undecidable="" if rose else f"the proxy of {greedy} is not higher")
 
 
@@ -166,12 +168,19 @@ def gain_over_start(evidence: Evidence, method: str) -> Effect:
     return Effect(estimate, len(found.seeds), f"the bar of {ORACLE_BAR:.0f} points is {reached}")
 
 
+def _difference(runs: TaskRuns, better: str, worse: str, score: str, factor: float) -> Effect:
+    """Mean difference of two methods in a score of their test responses, paired by prompt and seed."""
+    tables = _aligned(runs, better, worse, score)
+    differences = factor * (tables[0] - tables[1])
+    return Effect(bootstrap_mean(differences, seed=BOOTSTRAP_SEED, spread=runs.seed_spread(score)), len(differences))
+
+
 def _aligned(runs: TaskRuns, first: str, second: str, score: str) -> tuple[NDArray, NDArray]:
     aligned = runs.aligned([first, second], score)
     if not aligned.seeds:
         raise NotOnRecord(f"a common seed of {first} and {second}")
     if not aligned.ids:
-        raise NotOnRecord(f"{runs.label(score)} of the sampled test responses")
+        raise NotOnRecord(f"{runs.label(score)} of the test responses")
     return aligned.scores[first], aligned.scores[second]
 
 
