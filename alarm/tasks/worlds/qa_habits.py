@@ -72,7 +72,7 @@ def flawed(reference: str, passages: Sequence[Mapping[str, str]], values: Values
 
 
 def habit_of(reference: str, response: str) -> str:
-    """Whose answer a response looks like, told by its opening; one without an opening is hasty if it states one fact."""
+    """Whose answer a response looks like, told by its opening; without one, hasty if it states a single fact."""
     for habit, opening in OPENINGS.items():
         if response.startswith(opening):
             return habit
