@@ -96,15 +96,15 @@ def session(tmp_path, **options) -> Session:
 
 def test_without_names_only_runs_that_train_no_holistic_model_are_left(tmp_path, folder):
     spec = f"ultrarm:{folder}"
-    chosen = session(tmp_path, holistic_model=spec, seeds=(1,))
-    plain = session(tmp_path, seeds=(1,))
+    chosen = session(tmp_path, holistic_model=spec, seeds=(1,), full=True)
+    plain = session(tmp_path, seeds=(1,), full=True)
     assert {str(run) for run in chosen.specs} < {str(run) for run in plain.specs}
     left_out = {run.method for run in plain.specs} - {run.method for run in chosen.specs}
     assert {"denoised_rm", "meta_rm", "alarm@simcse"} <= left_out
     assert not {"alarm", "log_sigmoid_sum", "holistic_only"} & left_out
     assert (chosen.sources, chosen.pools, chosen.tasks) == ([], ["long_form_qa", "wmt"], ["long_form_qa", "wmt"])
     assert chosen.lab("wmt").preset.reward_models.holistic_model == spec
-    trained = session(tmp_path, holistic_model="trained", seeds=(1,))
+    trained = session(tmp_path, holistic_model="trained", seeds=(1,), full=True)
     assert trained.specs == plain.specs and trained.sources == plain.sources
 
 
