@@ -47,4 +47,5 @@ def test_gold_of_samples_rises(tmp_path):
     record = Run(lab, RunSpec("wmt", "oracle", seed=1)).record()
     assert record.error is None
     gold = [row["gold"] for row in record.history]
-    assert np.mean(gold[-2:]) >= gold[0] + 0.05, gold
+    # Seeds 1 to 4 rise by 0.28 to 0.33, from about 0.48 to 0.8.
+    assert np.mean(gold[-2:]) >= gold[0] + 0.1, gold
