@@ -8,7 +8,7 @@ where neither says anything or where we differ, with the reason.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, is_dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -140,6 +140,7 @@ _SOURCES = {
     "data.test_share": "[code]",
     "data.dev_share": "[code]",
     "data.split_seed": "[code]",
+    "data.world_seed": "[ours] decides nothing: the data are people's",
     "policy.checkpoint": _PAPER,
     "policy.revision": "[ours] the newest, since none is stated",
     "policy.tokenizer_revision": "[ours] that of the checkpoint",
@@ -221,8 +222,8 @@ def source(task: str, name: str) -> str:
 
 
 def flattened(preset: Preset) -> Iterator[tuple[str, Any]]:
-    """Every field of every concern of a preset, as `ppo.gamma`, with its value."""
+    """Every field of every concern that a preset has, as `ppo.gamma`, with its value."""
     for concern in fields(preset):
         value = getattr(preset, concern.name)
-        if not isinstance(value, str):
+        if is_dataclass(value):
             yield from ((f"{concern.name}.{name}", field) for name, field in asdict(value).items())

@@ -14,9 +14,9 @@ qualities = st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), max_size=30)
 seeds = st.integers(0, 2**32 - 1)
 
 
-def judge(a, b, *, temperature=0.1, error_rate=0.1, seed=0):
+def judge(a, b, *, temperature=0.1, error_rate=0.1, seed=0, **taste):
     generator = np.random.default_rng(seed)
-    return choose(a, b, temperature=temperature, error_rate=error_rate, generator=generator)
+    return choose(a, b, temperature=temperature, error_rate=error_rate, generator=generator, **taste)
 
 
 @given(qualities, seeds)
@@ -61,16 +61,51 @@ def test_the_share_of_choices_is_the_stated_chance(
 
 
 def test_golden_choices() -> None:
-    # numpy's PCG64 with seed 3 draws (taste, slip): (0.0856, 0.2368), (0.8013, 0.5822), (0.0941, 0.4331),
-    # (0.4791, 0.1597); sigmoid(1) = 0.731 is the chance of a, 0.269 that of b.
-    found = judge([0.3, 0.3, 0.2, 0.5], [0.2, 0.2, 0.3, 0.5], error_rate=0.16, seed=3)
-    draws = np.random.default_rng(3).random((4, 2))
-    np.testing.assert_allclose(draws[:, 0], [0.0856, 0.8013, 0.0941, 0.4791], atol=1e-4)
-    np.testing.assert_allclose(draws[:, 1], [0.2368, 0.5822, 0.4331, 0.1597], atol=1e-4)
-    # Right by taste; wrong by taste; wrong by taste (a at chance 0.269); a tie whose coin says a, and then a slip.
+    # sigmoid(1) = 0.731 is the chance of a, 0.269 that of b.
+    qualities = [0.3, 0.3, 0.2, 0.5], [0.2, 0.2, 0.3, 0.5]
+    found = judge(*qualities, error_rate=0.16, seed=383)
+    draws = np.random.default_rng(383).random((4, 3))  # of numpy's PCG64: choice, slip, mood
+    np.testing.assert_allclose(draws[:, 0], [0.0389, 0.7725, 0.1884, 0.4821], atol=1e-4)
+    np.testing.assert_allclose(draws[:, 1], [0.8074, 0.3443, 0.3489, 0.0147], atol=1e-4)
+    np.testing.assert_allclose(draws[:, 2], [0.8256, 0.0904, 0.5172, 0.6226], atol=1e-4)
+    # A right choice; a wrong one; a wrong one (a at chance 0.269); a tie whose coin says a, and then a slip.
     assert found.prefers_a.tolist() == [True, False, True, False]
     assert found.truth.tolist() == [1, 1, -1, 0]
     assert found.wrong.tolist() == [False, True, True, False]
+    # In the mood for length are the second and the third: the one prefers a, which is longer there, the other b.
+    taste = judge(*qualities, error_rate=0.16, seed=383, taste_share=0.55, length_a=[1, 9, 2, 3], length_b=[9, 4, 7, 9])
+    assert taste.prefers_a.tolist() == [True, True, False, False]
+    # Two equally long ones leave the third to quality.
+    taste = judge(*qualities, error_rate=0.16, seed=383, taste_share=0.55, length_a=[1, 9, 7, 3], length_b=[9, 4, 7, 9])
+    assert taste.prefers_a.tolist() == [True, True, True, False]
+
+
+lengths = st.tuples(st.integers(0, 5), st.integers(0, 5))
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1), lengths), max_size=30), seeds)
+def test_annotators_of_nothing_but_taste_prefer_the_longer_one(pairs: list[tuple], seed: int) -> None:
+    a, b = [p for p, _, _ in pairs], [q for _, q, _ in pairs]
+    long_a, long_b = [lengths[0] for _, _, lengths in pairs], [lengths[1] for _, _, lengths in pairs]
+    by_quality = judge(a, b, seed=seed)
+    found = judge(a, b, seed=seed, taste_share=1.0, length_a=long_a, length_b=long_b)
+    for row, (first, second) in enumerate(zip(long_a, long_b, strict=True)):
+        expected = by_quality.prefers_a[row] if first == second else first > second
+        assert found.prefers_a[row] == expected
+    assert (found.truth == by_quality.truth).all(), "what is true does not depend on tastes"
+    without = judge(a, b, seed=seed, taste_share=0.0, length_a=long_a, length_b=long_b)
+    assert (without.prefers_a == by_quality.prefers_a).all()
+
+
+@pytest.mark.parametrize("taste_share", [0.1, 0.35, 0.8])
+def test_the_share_of_choices_by_taste_is_the_stated_one(taste_share: float) -> None:
+    """The worse response is the longer one: sure annotators choose it by taste alone, and slips add to the others."""
+    n, error_rate = 40_000, 0.1
+    longer = {"taste_share": taste_share, "length_a": np.full(n, 3), "length_b": np.full(n, 12)}
+    sure = judge(np.ones(n), np.zeros(n), temperature=1e-6, error_rate=0.0, **longer)
+    assert sure.wrong.mean() == pytest.approx(taste_share, abs=0.01)
+    slipping = judge(np.ones(n), np.zeros(n), temperature=1e-6, error_rate=error_rate, **longer)
+    assert slipping.wrong.mean() == pytest.approx(taste_share + (1 - taste_share) * error_rate, abs=0.01)
 
 
 @pytest.mark.parametrize(
@@ -84,6 +119,15 @@ def test_golden_choices() -> None:
         ({"a": [0.1], "b": [0.1], "temperature": float("nan")}, "temperature > 0"),
         ({"a": [0.1], "b": [0.1], "error_rate": 0.6}, "error_rate in"),
         ({"a": [0.1], "b": [0.1], "error_rate": -0.1}, "error_rate in"),
+        ({"a": [0.1], "b": [0.1], "taste_share": 1.1}, r"taste_share in \[0, 1\].*got 0.1, 0.1 and 1.1"),
+        ({"a": [0.1], "b": [0.1], "taste_share": -0.1}, "taste_share in"),
+        ({"a": [0.1], "b": [0.1], "taste_share": float("nan")}, "taste_share in"),
+        ({"a": [0.1], "b": [0.1], "taste_share": 0.2}, "need the length of every response"),
+        ({"a": [0.1], "b": [0.1], "taste_share": 0.2, "length_a": [3]}, "need the length of every response"),
+        (
+            {"a": [0.1], "b": [0.1], "taste_share": 0.2, "length_a": [3], "length_b": [3, 4]},
+            "need the length of every response",
+        ),
     ],
 )
 def test_wrong_arguments_are_named(arguments: dict, message: str) -> None:
@@ -103,6 +147,20 @@ def test_all_pairs_of_different_responses_are_compared() -> None:
     assert comparisons == [Comparison("p", "good", "bad")] * 2 + [Comparison("r", "y", "x")]
     assert truths == [TrueQuality(0.9, 0.1)] * 2 + [TrueQuality(0.8, 0.2)]
     assert not any(truth.flipped for truth in truths)
+
+
+def test_taste_counts_words_and_not_letters() -> None:
+    settings = {"temperature": 1e-6, "error_rate": 0.0, "seed": 0}
+    texts, scores = ["incomprehensible", "a b c", "extraordinarily long"], [0.9, 0.1, 0.5]
+    by_taste, truths = compare(["p"], [texts], [scores], taste_share=1.0, **settings)
+    assert [(pair.chosen, pair.rejected) for pair in by_taste] == [
+        ("a b c", "incomprehensible"),
+        ("extraordinarily long", "incomprehensible"),
+        ("a b c", "extraordinarily long"),
+    ]
+    assert truths == [TrueQuality(0.1, 0.9), TrueQuality(0.5, 0.9), TrueQuality(0.1, 0.5)]
+    by_quality, _ = compare(["p"], [texts], [scores], **settings)
+    assert [pair.chosen for pair in by_quality] == ["incomprehensible", "incomprehensible", "extraordinarily long"]
 
 
 def test_slips_are_flipped_truths() -> None:

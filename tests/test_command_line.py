@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -65,6 +67,9 @@ def results(tmp_path):
             r"--data no_such_folder: no such folder",
         ),
         ({"method_files": ("no_such_method.py",)}, r"the method file .*no_such_method\.py does not exist"),
+        ({"quick": True, "full": True}, r"--quick takes a part of the runs and --full adds to them; give one"),
+        ({"quick": True, "scale": "small"}, r"--quick is a first look at scale tiny; leave it out at scale small"),
+        ({"quick": True, "scale": "paper"}, r"leave it out at scale paper"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, dict) else "",
 )
@@ -100,10 +105,13 @@ def test_results_where_not_even_root_can_write_are_refused():
 @pytest.mark.parametrize(
     ("options", "runs", "sources", "pools"),
     [
-        ({}, True, ["long_form_qa", "wmt"], ["long_form_qa", "wmt"]),
-        ({"tasks": ("wmt",)}, True, ["wmt"], ["wmt"]),
-        ({"methods": ("alarm",)}, True, [], []),
-        ({"recipes": ("meta",)}, True, [], []),
+        ({}, True, [], ["long_form_qa", "wmt"]),
+        ({"tasks": ("wmt",)}, True, [], ["wmt"]),
+        ({"full": True}, True, ["long_form_qa", "wmt"], ["long_form_qa", "wmt"]),
+        ({"full": True, "tasks": ("wmt",)}, True, ["wmt"], ["wmt"]),
+        ({"full": True, "methods": ("alarm",)}, True, [], []),
+        ({"full": True, "recipes": ("meta",)}, True, [], []),
+        ({"quick": True}, True, [], []),
         ({"sources": ("wmt",)}, False, ["wmt"], []),
         ({"sources": ("wmt",), "methods": ("alarm",)}, True, ["wmt"], []),
     ],
@@ -115,6 +123,54 @@ def test_what_an_invocation_does(tmp_path, options, runs, sources, pools):
     parts = [str(part) for source in sources for part in session.study_parts(source)]
     assert len(set(parts)) >= 35 * bool(sources)
     assert any(part.startswith("sweep") for part in parts) == ("wmt" in sources)
+
+
+def test_in_full_there_are_ablations_and_the_grid(tmp_path):
+    def methods(**options) -> set[tuple[str, str | None]]:
+        session = Session(scale="tiny", results=tmp_path / "results", store=tmp_path / "store", **options)
+        return {(spec.method, spec.aspect) for spec in session.specs}
+
+    usual, full = methods(tasks=("wmt",)), methods(tasks=("wmt",), full=True)
+    assert usual < full
+    assert {(method, aspect) for method, aspect in full - usual if aspect} == {
+        ("alarm", aspect) for aspect in ("grammar", "confidence", "readability", "length")
+    }
+    assert ("log_sigmoid@meta", None) in full
+    assert methods(tasks=("wmt",), grid_seeds=1) - usual == {pair for pair in full - usual if "@" in pair[0]}
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, {("wmt", m, s) for m in ("holistic_only", "weighted_sum", "alarm", "oracle") for s in (1, 2)}),
+        ({"tasks": ("long_form_qa",), "methods": ("alarm",)}, {("long_form_qa", "alarm", s) for s in (1, 2)}),
+        ({"methods": ("raw_sum",), "seeds": (7,)}, {("wmt", "raw_sum", 7)}),
+    ],
+)
+def test_a_first_look_is_small_and_what_is_named_stays(tmp_path, options, expected):
+    session = Session(scale="tiny", results=tmp_path / "results", store=tmp_path / "store", quick=True, **options)
+    assert {(spec.task, spec.method, spec.seed) for spec in session.specs} == expected
+    assert len(session.specs) == len(expected) and all(spec.aspect is None for spec in session.specs)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "folder"),
+    [([], "results"), (["--quick"], "results-quick"), (["--quick", "--results", "mine"], "mine")],
+)
+def test_a_first_look_has_a_folder_of_its_own(monkeypatch, arguments, folder):
+    """What it finds must not stand among the results of the whole benchmark."""
+    from benchmarks import conftest
+
+    opened = []
+    monkeypatch.setattr(Session, "from_options", lambda option, worker_input: opened.append(option))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--results", default=None)
+    monkeypatch.setattr(conftest.throughput, "asked_for", lambda config: False)
+    conftest.pytest_configure(SimpleNamespace(option=parser.parse_args(arguments)))
+    assert Path(opened[0].results).name == folder and opened[0].quick == ("--quick" in arguments)
+    if folder != "mine":
+        assert Path(opened[0].results).parent == ROOT
 
 
 def test_a_data_set_that_is_not_in_the_folder_is_named_before_anything_is_made(results, tmp_path):
@@ -172,8 +228,8 @@ def test_list_names_everything_with_one_line_each():
     lines = {line.split()[0]: line.split()[1:] for line in ended.stdout.splitlines() if line.startswith("  ")}
     expected = {
         *("long_form_qa", "wmt", "holistic_only", "aspect_only", "weighted_sum", "alarm", "alarm_as_released"),
-        *("log_sigmoid", "log_sigmoid_sum", "raw_sum", "denoised_rm", "meta_rm"),
-        *("plain", "flip", "margin", "flip_margin", "soft_label_margin", "simcse", "swav", "meta"),
+        *("log_sigmoid", "log_sigmoid_sum", "raw_sum", "denoised_rm", "meta_rm", "oracle", "holistic_low_kl"),
+        *("gold", "plain", "flip", "margin", "flip_margin", "soft_label_margin", "simcse", "swav", "meta"),
         *("hh_harmless", "wmt22_da", "ultrarm", "classifier", "comet"),
         *("holistic", "factuality", "relevance", "completeness"),
         *("grammar", "confidence", "readability", "length", "tiny", "small", "paper"),

@@ -21,7 +21,7 @@ from alarm.experiment.rewards import RewardFunction
 from alarm.experiment.run import Run
 from alarm.methods import METHODS, Method
 from alarm.ppo.released import released_placement
-from alarm.records import generations_of, read_record
+from alarm.records import generations_of, read_record, samples_of
 from alarm.scorers.base import Placement, Score, Scorer, Span
 from alarm.settings import RewardSettings
 from tests.micro import ITERATIONS, TASKS, micro_lab
@@ -35,6 +35,7 @@ FURTHER_NAMES = (
     "meta_rm",
     "alarm@simcse",
     "log_sigmoid@meta",
+    "holistic_low_kl",
 )
 PHASES = {"rollout", "scoring", "update", "evaluation", "rounds"}
 
@@ -42,7 +43,7 @@ PHASES = {"rollout", "scoring", "update", "evaluation", "rounds"}
 def outcome(record):
     """What must not depend on how or when a run was made: history without durations, metrics, and test responses."""
     history = [{k: v for k, v in row.items() if not k.startswith("seconds")} for row in record.history]
-    return history, record.metrics, generations_of(record)
+    return history, record.metrics, generations_of(record), samples_of(record)
 
 
 def without_runs(store, folder):
@@ -90,9 +91,11 @@ def test_a_run_leaves_a_complete_record(labs, task, method):
     assert parts
     names = {"holistic", "holistic_raw", "gold", *lab.task.aspects, *parts}
     test = lab.task.split("test")[: lab.preset.evaluation.test_examples]
-    assert [generation.id for generation in generations] == [example.id for example in test]
-    assert all(set(generation.scores) == names for generation in generations)
-    assert set(record.metrics["test"]) == set(record.metrics["sft"]) == {*names, "tokens"}
+    for responses in (generations, samples_of(record)):
+        assert [generation.id for generation in responses] == [example.id for example in test]
+        assert all(set(generation.scores) == names for generation in responses)
+    for name in ("test", "test_sampled", "sft", "sft_sampled"):
+        assert set(record.metrics[name]) == {*names, "tokens"}
     assert set(record.directions) == set(record.score_labels) == names - {"holistic_raw"}
     assert record.metrics["test"]["gold"] == pytest.approx(
         sum(generation.scores["gold"] for generation in generations) / len(generations)

@@ -61,7 +61,7 @@ def test_a_run_with_a_ready_made_holistic_reward(ready_made, task, tmp_path, mon
     publish_run(tmp_path, record)
     assert best_of_k(lab).selectors["holistic"]["gold"]
     facts = read_setup(setup_path(tmp_path, "tiny", task)).facts
-    cut = {"long_form_qa": len(lab.dev_samples), "wmt": 0}[task]
+    cut = {"long_form_qa": len(lab.dev_samples), "wmt": 1}[task]  # of translation, one long sentence
     assert facts["ready_made_models"] == {"holistic": lab.holistic_scorer.facts() | {"dev_prompts_cut": cut}}
     assert facts["ready_made_models"]["holistic"]["max_tokens"] == 190  # a quarter above 128 + 24
     assert facts["constants"]["holistic"]["std"] > 0
@@ -96,15 +96,15 @@ def session(tmp_path, **options) -> Session:
 
 def test_without_names_only_runs_that_train_no_holistic_model_are_left(tmp_path, folder):
     spec = f"ultrarm:{folder}"
-    chosen = session(tmp_path, holistic_model=spec, seeds=(1,))
-    plain = session(tmp_path, seeds=(1,))
+    chosen = session(tmp_path, holistic_model=spec, seeds=(1,), full=True)
+    plain = session(tmp_path, seeds=(1,), full=True)
     assert {str(run) for run in chosen.specs} < {str(run) for run in plain.specs}
     left_out = {run.method for run in plain.specs} - {run.method for run in chosen.specs}
     assert {"denoised_rm", "meta_rm", "alarm@simcse"} <= left_out
     assert not {"alarm", "log_sigmoid_sum", "holistic_only"} & left_out
     assert (chosen.sources, chosen.pools, chosen.tasks) == ([], ["long_form_qa", "wmt"], ["long_form_qa", "wmt"])
     assert chosen.lab("wmt").preset.reward_models.holistic_model == spec
-    trained = session(tmp_path, holistic_model="trained", seeds=(1,))
+    trained = session(tmp_path, holistic_model="trained", seeds=(1,), full=True)
     assert trained.specs == plain.specs and trained.sources == plain.sources
 
 

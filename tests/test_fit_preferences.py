@@ -14,14 +14,14 @@ from transformers import AutoTokenizer
 
 from alarm.reward_modeling import preferences
 from alarm.reward_modeling.contrastive import Contrastive, ContrastiveTerm
-from alarm.reward_modeling.fitting import fit, training_arguments
+from alarm.reward_modeling.fitting import fit, learning_rate_multiples, training_arguments
 from alarm.reward_modeling.preferences import accuracy, fit_preferences, preference_loss
-from alarm.reward_modeling.units import _collate_units
+from alarm.reward_modeling.units import _collate_units, train_unit_model
 from alarm.scorers.networks import collate, marked_logits, marked_scores_and_states
 from alarm.scorers.reader import Reader
 from alarm.settings import RewardModelSettings
 from tests.hub_models import longformer
-from tests.test_reward_modeling import toy_pairs
+from tests.test_reward_modeling import toy_pairs, toy_units
 from tests.tiny_models import checkpoint, tokenizer
 
 PAIRS = toy_pairs(40, 1)
@@ -230,6 +230,65 @@ def test_states_are_those_the_score_is_read_from(untrained, architecture):
     }[architecture](read[0])
     assert states.shape == (3, 32)
     torch.testing.assert_close(states, expected, rtol=0, atol=0)
+
+
+RATES = replace(SETTINGS, head_rate=7.0, body_rate=0.5)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "kind", "expected"),
+    [
+        ("t5", "holistic", {"head": 7.0, "body": 0.5}),
+        ("t5", "factuality", {"head": 7.0, "body": 0.5}),
+        ("t5", "relevance", {"head": 7.0, "body": 1.0}),  # what it reads is no prompt of the policy's
+        ("gpt2", "holistic", {"score": 1.0, "transformer": 1.0}),
+    ],
+)
+def test_rates_are_the_settings(untrained, architecture, kind, expected):
+    reader = untrained(architecture, kind)
+    groups = learning_rate_multiples(reader, RATES)
+    multiple = {id(parameter): value for parameters, value in groups for parameter in parameters}
+    found = {(name.split(".")[0], multiple[id(parameter)]) for name, parameter in reader.network.named_parameters()}
+    assert found == set(expected.items())
+
+
+def test_parts_whose_rate_is_zero_stay_as_they_are(untrained):
+    before, moved = weights(untrained()), {}
+    for name, changes in (("head", {"body_rate": 0.0}), ("body", {"head_rate": 0.0})):
+        reader = untrained()
+        fit_preferences(reader, PAIRS, settings=replace(SETTINGS, **changes))
+        after = weights(reader)
+        moved[name] = {key.split(".")[0] for key in after if not torch.equal(after[key], before[key])}
+    assert moved["head"] == {"head", "likelihood_mean", "likelihood_std"}
+    assert moved["body"] == {"body", "likelihood_mean", "likelihood_std"}
+
+
+@pytest.mark.parametrize("likelihoods", [True, False])
+def test_settings_say_whether_a_trained_model_reads_likelihoods(checkpoints, tmp_path, likelihoods):
+    preferences.train_preference_model(
+        PAIRS,
+        tmp_path,
+        kind="holistic",
+        checkpoint=checkpoints["t5"],
+        tokenizer=tokenizer(),
+        settings=replace(SETTINGS, likelihoods=likelihoods),
+    )
+    network = Reader.load(tmp_path).network
+    assert network.config.reads_likelihoods is likelihoods
+    assert network.head.in_features == 32 + 4 * likelihoods
+    assert len(network.likelihood_mean) == 4 * likelihoods
+
+
+def test_a_unit_model_without_likelihoods(checkpoints, tmp_path):
+    train_unit_model(
+        toy_units(20, 1),
+        tmp_path,
+        kind="factuality",
+        checkpoint=checkpoints["t5"],
+        tokenizer=tokenizer(),
+        settings=replace(SETTINGS, likelihoods=False),
+    )
+    assert Reader.load(tmp_path).network.head.in_features == 32
 
 
 def test_what_cannot_be_trained_on_is_refused(untrained):

@@ -59,7 +59,8 @@ def test_a_reader_from_scratch_learns_and_comes_back_from_disk(tmp_path: Path) -
     reader.save(tmp_path / "model")
     texts = ([PAIRS[0].prompt, "Give me a hat. " * 9], [[PAIRS[0].chosen], [PAIRS[1].rejected]])
     before, after = (torch.cat(r.logits(*texts)) for r in (reader, Reader.load(tmp_path / "model")))
-    assert torch.equal(before, after)
+    # Weights read from a file lie elsewhere in memory, which may turn the last bit.
+    torch.testing.assert_close(before, after, rtol=1e-6, atol=1e-6)
 
 
 def test_padding_changes_no_score() -> None:

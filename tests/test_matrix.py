@@ -26,12 +26,23 @@ METHOD_NAMES = {
     "raw_sum",
     "denoised_rm",
     "meta_rm",
+    "oracle",
+    "holistic_low_kl",
 }
 
 
-def test_by_default_every_method_and_seed_and_alarm_with_each_aspect(known_methods):
+def test_by_default_every_method_with_the_selected_aspect_and_every_seed(known_methods):
     specs = run_matrix("tiny")
-    assert len(specs) == len(set(specs)) == len(set(map(str, specs))) == 2 * 3 * (10 + 4)
+    assert len(specs) == len(set(specs)) == len(set(map(str, specs))) == 2 * 3 * 12
+    assert {spec.method for spec in specs} == set(METHODS) == METHOD_NAMES
+    assert all(spec.aspect is None for spec in specs)
+    assert not any("@" in spec.method for spec in specs)
+
+
+def test_in_full_alarm_meets_each_aspect_too(known_methods):
+    specs = run_matrix("tiny", full=True)
+    assert len(specs) == len(set(specs)) == len(set(map(str, specs))) == 2 * 3 * (12 + 4)
+    assert set(run_matrix("tiny")) < set(specs)
     for task in TASK_NAMES:
         of_task = [spec for spec in specs if spec.task == task]
         selected = {spec.method for spec in of_task if spec.aspect is None}
@@ -42,8 +53,13 @@ def test_by_default_every_method_and_seed_and_alarm_with_each_aspect(known_metho
         assert set(Counter(spec.name for spec in of_task).values()) == {3}
 
 
+def test_what_is_named_is_not_added_to_in_full(known_methods):
+    for named in ({"methods": ["alarm"]}, {"aspects": ["length"]}, {"recipes": ["meta"]}):
+        assert run_matrix("tiny", full=True, grid_seeds=1, **named) == run_matrix("tiny", **named)
+
+
 def test_the_grid_adds_each_missing_pair_of_composition_and_recipe_once(known_methods):
-    specs = run_matrix("tiny", grid_seeds=1)
+    specs = run_matrix("tiny", full=True, grid_seeds=1)
     further = {spec.method for spec in specs if "@" in spec.method}
     assert {spec.seed for spec in specs if "@" in spec.method} == {1}
     pairs = {(method, recipe) for method in GRID_METHODS for recipe in GRID_RECIPES}
@@ -82,7 +98,8 @@ def test_scale_paper_runs_table_1_and_what_is_asked_for(known_methods):
     assert [spec.method for spec in own] == [*table, "mine"]
     ablated = run_matrix("paper", tasks=["wmt"], methods=["alarm"], aspects=["length"], seeds=[1])
     assert [str(spec) for spec in ablated] == ["wmt-alarm+length-seed1"]
-    grid = run_matrix("paper", tasks=["wmt"], seeds=[1], grid_seeds=1)
+    assert run_matrix("paper", tasks=["wmt"], seeds=[1], full=True) == run_matrix("paper", tasks=["wmt"], seeds=[1])
+    grid = run_matrix("paper", tasks=["wmt"], seeds=[1], full=True, grid_seeds=1)
     assert {"alarm@simcse", "log_sigmoid@meta"} <= {spec.method for spec in grid}
 
 
@@ -92,7 +109,7 @@ def test_scale_small_runs_the_tasks_that_have_a_preset():
 
 def test_a_users_method_joins_without_being_ablated(known_methods):
     known_methods.add("mine", Method("mine", "", lambda inputs: inputs.aspect))
-    mine = [spec for spec in run_matrix("tiny", tasks=["wmt"], seeds=[4]) if spec.method == "mine"]
+    mine = [spec for spec in run_matrix("tiny", tasks=["wmt"], seeds=[4], full=True) if spec.method == "mine"]
     assert mine == [RunSpec("wmt", "mine", 4)]
 
 

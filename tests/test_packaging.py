@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from alarm import settings
+from alarm.presets import TASK_NAMES
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "alarm").rglob("*.py"))
@@ -51,6 +52,26 @@ def test_every_requirement_is_pinned_in_the_constraints():
     lines = [line.split("#")[0].strip() for line in (ROOT / "constraints.txt").read_text().splitlines()]
     pinned = {normal(line.split("==")[0]) for line in lines if "==" in line}
     assert required <= pinned
+
+
+def test_base_models_are_installed():
+    """By what setuptools itself would copy; `provenance.json` tells whether weights are whole."""
+    found = python(
+        "from setuptools import Distribution\n"
+        "from setuptools.config.pyprojecttoml import apply_configuration\n"
+        "distribution = apply_configuration(Distribution(), 'pyproject.toml')\n"
+        "command = distribution.get_command_obj('build_py')\n"
+        "command.ensure_finalized()\n"
+        "command.manifest_files = {}  # what version control lists is not asked\n"
+        "print(*command.find_data_files('alarm', 'alarm'), sep='\\n')"
+    ).splitlines()
+    bases = ROOT / "alarm" / "bases"
+    assert {folder.name for folder in bases.iterdir()} == set(TASK_NAMES)
+    wanted = {str(path.relative_to(ROOT)) for path in bases.rglob("*") if path.is_file()}
+    assert wanted <= set(found)
+    for task in TASK_NAMES:
+        names = ("model.safetensors", "config.json", "provenance.json", "tokenizer.json")
+        assert {f"alarm/bases/{task}/{name}" for name in names} <= wanted
 
 
 def normal(name: str) -> str:

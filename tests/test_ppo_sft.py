@@ -19,6 +19,7 @@ from alarm.ppo.networks import build_model
 from alarm.ppo.policy import Policy
 from alarm.ppo.rollout import rollout
 from alarm.ppo.sft import _batches, encode_responses, train_sft
+from alarm.ppo.sft_checkpoint import STATE, read_state, write_state
 from alarm.ppo.tokenizer import train_tokenizer
 from alarm.settings import PolicySettings, SFTSettings
 
@@ -90,6 +91,39 @@ def test_a_seed_decides_everything_and_torch_is_left_alone(tokenizer):
     assert results[0][0] != results[2][0]
 
 
+@pytest.mark.parametrize("architecture", ["seq2seq", "causal"])
+def test_a_batch_is_divided_by_the_tokens_of_an_average_batch(tokenizer, architecture, monkeypatch):
+    """Its own tokens would make every response of a batch of short ones count more than one of a batch of long ones."""
+    monkeypatch.setattr("alarm.ppo.sft.MAX_GRAD_NORM", math.inf)
+    responses = [" ".join([response] * (1 + i % 3)) for i, response in enumerate(RESPONSES)]
+    ends = tokenizer.eos_token_id
+    sources = [tokenizer(prompt).input_ids for prompt in PROMPTS]
+    targets = [[*tokenizer(response, add_special_tokens=False).input_ids, ends] for response in responses]
+    mean_tokens = sum(map(len, targets)) / len(targets)
+    settings, found = replace(SETTINGS, steps=1, batch_size=4, seed=3), fresh(tokenizer, architecture)
+    losses = train_sft(found, PROMPTS, responses, settings, max_prompt_tokens=16, max_new_tokens=32)
+    mask = torch.arange(32) < torch.tensor([len(target) for target in targets]).unsqueeze(1)
+    prompt_mask = torch.arange(16) < torch.tensor([len(source) for source in sources]).unsqueeze(1)
+    data = TokenBatch(prompt_mask.long(), prompt_mask, mask.long(), mask)
+    (rows,) = _batches(data, settings, torch.Generator().manual_seed(3))
+    tokens = sum(len(targets[row]) for row in rows)
+    assert tokens != pytest.approx(4 * mean_tokens, rel=0.05), "the batch must differ from an average one"
+
+    expected, total = fresh(tokenizer, architecture), 0.0
+    for row in rows.tolist():
+        source, target = sources[row], targets[row]
+        if expected.is_encoder_decoder:
+            logits = expected.model(input_ids=torch.tensor([source]), labels=torch.tensor([target])).logits[0]
+        else:
+            logits = expected.model(input_ids=torch.tensor([source + target])).logits[0, len(source) - 1 : -1]
+        total = total + nn.functional.cross_entropy(logits, torch.tensor(target), reduction="sum")
+    (total / (4 * mean_tokens)).backward()
+    wanted = dict(expected.model.named_parameters())
+    for name, parameter in found.model.named_parameters():
+        torch.testing.assert_close(parameter.grad, wanted[name].grad, rtol=1e-4, atol=1e-6, msg=name)
+    assert losses == [pytest.approx(total.item() / tokens, rel=1e-5)], "what is told is nats per token of the batch"
+
+
 @pytest.mark.parametrize("parts", [2, 5])
 def test_a_batch_in_parts_gives_the_same_step(tokenizer, parts):
     """Parts differ in tokens: the mean of their means would be another gradient."""
@@ -158,6 +192,112 @@ def test_responses_end_with_the_end_token_unless_cut(tokenizer):
     assert exact[2] == 0
     assert encode_responses(policy, ["a red cat ."], max_tokens=len(full))[2] == 1
     assert exact[0][0, -1] == end
+
+
+RESUMED = replace(SETTINGS, steps=9, batch_size=5, dropout=0.3)
+
+
+def interrupted(tokenizer, folder, settings=RESUMED, *, at=5):
+    """A training that keeps its state every third step and ends at another."""
+
+    def interrupt(step, steps, loss):
+        if step == at:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tune(fresh(tokenizer), settings, checkpoint=folder, checkpoint_every=3, on_step=interrupt)
+    assert (folder / STATE).is_file()
+
+
+@pytest.mark.parametrize(("at", "first"), [(5, 4), (8, 7)])
+def test_an_interrupted_training_ends_with_the_same_weights(tokenizer, tmp_path, at, first):
+    """Dropout, the schedule and passes over the data all go on where they were."""
+    whole, resumed, steps = fresh(tokenizer), fresh(tokenizer), []
+    losses = tune(whole, RESUMED)
+    interrupted(tokenizer, tmp_path, at=at)
+    torch.manual_seed(99)  # whatever the new process begins with
+    before = torch.get_rng_state()
+    again = tune(resumed, RESUMED, checkpoint=tmp_path, checkpoint_every=3, on_step=lambda *step: steps.append(step[0]))
+    assert steps == list(range(first, 10))
+    assert again == losses
+    assert torch.equal(weights(resumed), weights(whole))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_nothing_is_kept_without_a_folder_or_an_interval(tokenizer, tmp_path):
+    tune(fresh(tokenizer), replace(RESUMED, steps=4), checkpoint=tmp_path)
+    tune(fresh(tokenizer), replace(RESUMED, steps=4), checkpoint=tmp_path, checkpoint_every=4)
+    assert not list(tmp_path.iterdir()), "the last step needs no state: its weights are the result"
+
+
+def damaged_in_the_middle(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+
+
+def without(part):
+    def damage(path):
+        state = read_state(path)
+        del state[part]
+        write_state(path, state)
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_bytes(path.read_bytes()[:1000]),
+        lambda path: path.write_bytes(b""),
+        damaged_in_the_middle,
+        without("optimizer"),
+        without("losses"),
+    ],
+    ids=["cut off", "empty", "one byte", "no optimizer", "no losses"],
+)
+def test_a_damaged_state_is_not_used(tokenizer, tmp_path, damage):
+    interrupted(tokenizer, tmp_path)
+    damage(tmp_path / STATE)
+    expected, found, steps = fresh(tokenizer), fresh(tokenizer), []
+    losses = tune(expected, RESUMED)
+    with pytest.warns(UserWarning, match=r"sft\.pt is not used .*starts from the beginning"):
+        assert tune(found, RESUMED, checkpoint=tmp_path, on_step=lambda *step: steps.append(step[0])) == losses
+    assert steps[0] == 1
+    assert torch.equal(weights(found), weights(expected)), "nothing of it is left in the weights"
+
+
+def other_settings(tokenizer, folder):
+    interrupted(tokenizer, folder, replace(RESUMED, learning_rate=1e-3))
+
+
+def other_data(tokenizer, folder):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(globals(), "RESPONSES", RESPONSES[::-1])
+        interrupted(tokenizer, folder)
+
+
+def other_network(tokenizer, folder):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(globals(), "TINY", replace(TINY, feedforward_size=80))
+        interrupted(tokenizer, folder)
+
+
+def other_start(tokenizer, folder):
+    with pytest.MonkeyPatch.context() as patch:
+        model = build_model(TINY, tokenizer, max_tokens=32, seed=1)
+        patch.setitem(globals(), "fresh", lambda tokenizer: Policy(model, tokenizer, seed=0))
+        interrupted(tokenizer, folder)
+
+
+@pytest.mark.parametrize("make", [other_settings, other_data, other_network, other_start])
+def test_the_state_of_another_training_is_not_used(tokenizer, tmp_path, make):
+    make(tokenizer, tmp_path)
+    expected, found = fresh(tokenizer), fresh(tokenizer)
+    losses = tune(expected, RESUMED)
+    with pytest.warns(UserWarning, match=r"is not used \(it belongs to .*starts from the beginning"):
+        assert tune(found, RESUMED, checkpoint=tmp_path) == losses
+    assert torch.equal(weights(found), weights(expected))
 
 
 def test_cut_examples_are_reported(tokenizer):

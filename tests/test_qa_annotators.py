@@ -10,7 +10,7 @@ import pytest
 
 from alarm.tasks.base import Example
 from alarm.tasks.long_form_qa import LongFormQA
-from alarm.tasks.qa_feedback import MissingInfo, read_feedback, write_feedback
+from alarm.tasks.qa_feedback import PAIRS, MissingInfo, read_feedback, write_feedback
 from alarm.tasks.qa_labels import coverages, factuality_labels, relevance_labels
 from alarm.tasks.worlds.qa import write_world
 from alarm.tasks.worlds.qa_annotators import annotate, read_true_labels, write_true_labels
@@ -139,6 +139,38 @@ def test_choices_are_wrong_as_often_as_stated() -> None:
     assert np.abs(measured - expected).max() < 4 * np.sqrt(expected * (1 - expected) / count)
 
 
+def test_with_a_taste_for_length_the_longer_prediction_is_preferred(material) -> None:
+    examples, predictions = material
+    records, truths = annotate(examples, predictions, **PERFECT, taste_share=1.0, seed=0)
+    decided = 0
+    for texts, record, truth in zip(predictions, records, truths, strict=True):
+        lengths = [len(text.split()) for text in texts]
+        for (i, j), chosen, true in zip(PAIRS, record.preference, truth.preference, strict=True):
+            if true == 0 or lengths[i] == lengths[j]:
+                assert chosen == true, "equal quality gives no preference, equal length leaves it to quality"
+            else:
+                decided += chosen != true
+                assert chosen == (1 if lengths[i] > lengths[j] else 2)
+    assert decided > 100, "taste must decide against quality somewhere"
+
+
+def test_choices_by_taste_are_as_many_as_stated() -> None:
+    """An idle sentence after the whole answer makes it longer and worse: only taste prefers it."""
+    longer = f"{BY_HAND.reference} The song Tamest was released in 1903."
+    count, share = 4000, 0.3
+    records, truths = annotate(
+        [BY_HAND] * count,
+        [[BY_HAND.reference, longer, longer, longer]] * count,
+        **PERFECT,
+        taste_share=share,
+        seed=1,
+    )
+    assert truths[0].preference == (1, 1, 1, 0, 0, 0)
+    chosen = np.array([record.preference for record in records])
+    assert (chosen[:, 3:] == 0).all()
+    assert np.abs((chosen[:, :3] == 2).mean(axis=0) - share).max() < 4 * np.sqrt(share * (1 - share) / count)
+
+
 def test_marks_are_wrong_as_often_as_stated() -> None:
     texts = [f"{FILM} The song Tamest was released in 1903.", "", "", ""]
     count, rate = 4000, 0.2
@@ -183,6 +215,7 @@ def test_files_keep_everything_and_feedback_tells_no_truth(material, tmp_path: P
         ([[""] * 4], {"temperature": 0.0}, "temperature > 0"),
         ([[""] * 4], {"error_rate": 0.6}, "error_rate in"),
         ([[""] * 4], {"span_error_rate": -0.1}, "span_error_rate in"),
+        ([[""] * 4], {"taste_share": 1.5}, "taste_share in"),
     ],
 )
 def test_wrong_arguments_are_refused(predictions: list, changes: dict[str, float], said: str) -> None:

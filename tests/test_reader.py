@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -210,6 +212,82 @@ def test_calibration_standardises_the_likelihoods(tmp_path):
     torch.testing.assert_close(features.std(0, correction=0), torch.ones(4), rtol=1e-4, atol=1e-4)
     reader.network.calibrate(collate(reader.encode(["who ?"], [["a"]]), pad_id=0))
     assert torch.isfinite(reader.network.likelihood_std).all()
+
+
+PASSES = [("holistic", True), ("holistic", False), ("factuality", True), ("factuality", False)]
+
+
+@pytest.mark.parametrize(("kind", "likelihoods"), PASSES)
+def test_the_faster_pass_is_that_of_transformers(tmp_path, kind, likelihoods):
+    """Logits, states and gradients; prompts that repeat and rows of different lengths among them."""
+    folder = checkpoint(tmp_path, "t5", seed=2)
+    found = []
+    for faster in (True, False):
+        reader = Reader.from_checkpoint(folder, tokenizer(), kind, seed=1, max_tokens=100, likelihoods=likelihoods)
+        network = reader.network.double().eval()
+        assert network._fused is not None
+        if not faster:
+            network._fused = None
+        prompts = [PROMPT, PROMPT, "who ?", "what color is it ?"]
+        pieces = [units(reader, text) for text in (RESPONSE, "the dog is blue .", "it is very old . a cat .", "red .")]
+        batch = collate(reader.encode(prompts, pieces), pad_id=0)
+        assert len(batch.prompt_ids) == 3 and not batch.response_mask.all()
+        logits, states = network(batch)
+        assert (network._read(batch)[1] is not None) == likelihoods
+        generator = torch.Generator().manual_seed(0)
+        weights = [torch.randn(part.shape, generator=generator) for part in (logits, states)]
+        ((logits * weights[0]).sum() + (states * weights[1]).sum()).backward()
+        found.append((logits, states, {name: p.grad for name, p in network.named_parameters()}))
+    (logits, states, gradients), (plain_logits, plain_states, plain_gradients) = found
+    # transformers' T5 takes norms and softmax in float32 always.
+    torch.testing.assert_close(logits, plain_logits, rtol=2e-5, atol=2e-5)
+    torch.testing.assert_close(states, plain_states, rtol=2e-5, atol=2e-5)
+    assert gradients.keys() == plain_gradients.keys()
+    for name, gradient in gradients.items():
+        pair = [torch.zeros(1).double() if g is None else g for g in (gradient, plain_gradients[name])]
+        torch.testing.assert_close(*torch.broadcast_tensors(*pair), rtol=2e-5, atol=2e-5, msg=name)
+    assert gradients["head.weight"].abs().sum() > 0
+
+
+def test_without_likelihoods_the_head_reads_the_state_alone(tmp_path):
+    folder = checkpoint(tmp_path, "t5")
+    with_them, without = (
+        Reader.from_checkpoint(folder, tokenizer(), "factuality", seed=1, likelihoods=chosen).network
+        for chosen in (True, False)
+    )
+    assert (with_them.head.in_features, without.head.in_features) == (32 + 4, 32)
+    batch = collate(
+        Reader.from_checkpoint(folder, tokenizer(), "factuality", seed=1).encode(["who ?"], [["the cat ."]]), pad_id=0
+    )
+    logits, states = without.eval()(batch)
+    torch.testing.assert_close(logits, states @ without.head.weight.T + without.head.bias)
+
+
+@pytest.mark.parametrize("likelihoods", [True, False])
+def test_a_saved_network_keeps_whether_it_reads_likelihoods(tmp_path, likelihoods):
+    reader = Reader.from_checkpoint(
+        checkpoint(tmp_path / "start", "t5"), tokenizer(), "holistic", seed=1, likelihoods=likelihoods
+    )
+    reader.save(tmp_path / "saved")
+    loaded = Reader.load(tmp_path / "saved")
+    assert loaded.network.config.reads_likelihoods is likelihoods
+    arguments = [PROMPT, "who ?"], [units(reader, RESPONSE), ["the dog is blue ."]]
+    reader.network.eval()
+    torch.testing.assert_close(reader.logits(*arguments), loaded.logits(*arguments), rtol=1e-6, atol=1e-6)
+
+
+def test_a_network_of_before_that_choice_reads_likelihoods(tmp_path):
+    reader = Reader.from_checkpoint(checkpoint(tmp_path / "start", "t5"), tokenizer(), "holistic", seed=1)
+    reader.save(tmp_path / "saved")
+    file = tmp_path / "saved" / "config.json"
+    config = json.loads(file.read_text())
+    assert config.pop("reads_likelihoods") is True
+    file.write_text(json.dumps(config))
+    loaded = Reader.load(tmp_path / "saved")
+    assert loaded.network.config.reads_likelihoods
+    arguments = [PROMPT], [units(reader, RESPONSE)]
+    reader.network.eval()
+    torch.testing.assert_close(reader.logits(*arguments), loaded.logits(*arguments), rtol=1e-6, atol=1e-6)
 
 
 def test_collate_by_hand():

@@ -93,13 +93,20 @@ def test_every_recipe_trains_a_model_of_its_own(tmp_path):
     )  # fmt: skip
     train_preference_model(pairs, tmp_path / "without", **training)
     versions = {}
-    for name, recipe in RECIPES.items():
+    trained = {name: recipe for name, recipe in RECIPES.items() if recipe.trained}
+    assert set(RECIPES) - set(trained) == {"gold"}
+    for name, recipe in trained.items():
         given = strength if recipe.needs_strength else None
         report = train_recipe(recipe, pairs, tmp_path / name, strength=given, recipes=SETTINGS, **training)
         assert (report.pairs, report.held_out_pairs) == (30, 5)
         versions[name] = HolisticScorer(tmp_path / name).version
     assert versions["plain"] == versions["meta"] == HolisticScorer(tmp_path / "without").version
     assert len(set(versions.values())) == len(versions) - 1
+
+
+def test_a_recipe_that_trains_nothing_is_not_trained_as_another(tmp_path):
+    with pytest.raises(ValueError, match="recipe gold trains no model; its reward is gold quality itself"):
+        train_recipe(RECIPES["gold"], toy_pairs(3, 1), tmp_path / "m", recipes=SETTINGS, checkpoint="nowhere")
 
 
 def test_a_recipe_without_its_strength_fails_before_training(tmp_path):

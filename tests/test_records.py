@@ -11,24 +11,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alarm.environment import environment
-from alarm.files import write_atomically
+from alarm.files import sha256_of, write_atomically
 from alarm.records import (
     Generation,
+    PoolRecord,
     PromptRow,
     RecordError,
     RunRecord,
     SelectionRecord,
     SetupRecord,
     generations_of,
+    pool_path,
     prompts_path,
     read_generations,
+    read_pool,
     read_prompts,
     read_record,
     read_records,
     read_selection,
     read_setup,
     record_path,
+    samples_of,
+    sft_samples_path,
     write_generations,
+    write_pool,
     write_prompts,
     write_record,
     write_selection,
@@ -70,6 +76,81 @@ def test_a_run_record_survives_a_round_trip(tmp_path):
     assert {**vars(read), "generations": None, "path": None} == vars(written)
     assert [g.id for g in generations_of(read)] == ["a", "b"]
     assert not [p for p in path.parent.iterdir() if p.suffix == ".tmp"]
+
+
+SAMPLES = [Generation("a", "A cat.", 3, {"gold": 0.25}, {}, "hasty"), Generation("b", "Two.", 2, {"gold": 1.0})]
+
+
+def test_sampled_responses_lie_beside_the_greedy_ones(tmp_path):
+    read = read_record(write_record(tmp_path, record(), GENERATIONS, SAMPLES))
+    file = read.path.with_name("seed1.samples.jsonl")
+    assert read.samples == {"file": file.name, "sha256": sha256_of(file), "examples": 2}
+    assert samples_of(read) == SAMPLES == read_generations(file)
+    assert [g.response for g in generations_of(read)] == ["A dog.", ""]
+
+
+def test_sampled_responses_of_another_run_are_noticed(tmp_path):
+    path = write_record(tmp_path, record(), GENERATIONS, SAMPLES)
+    write_generations(path.with_name("seed1.samples.jsonl"), SAMPLES[:1])
+    with pytest.raises(RecordError, match=r"seed1\.samples\.jsonl does not belong to seed1\.json"):
+        samples_of(read_record(path))
+    assert len(generations_of(read_record(path))) == 2, "the greedy ones are still its own"
+
+
+def test_a_record_of_before_samples_is_still_read(tmp_path):
+    path = write_record(tmp_path, record(), GENERATIONS)
+    values = json.loads(path.read_text())
+    assert values.pop("samples") is None
+    path.write_text(json.dumps(values))
+    read = read_record(path)
+    assert read.samples is None and len(generations_of(read)) == 2
+    with pytest.raises(RecordError, match="the record of wmt alarm seed 1 has no samples"):
+        samples_of(read)
+    del values["generations"]
+    path.write_text(json.dumps(values))
+    with pytest.raises(RecordError, match="lacks generations"):
+        read_record(path)
+
+
+def test_a_response_of_before_habits_has_none(tmp_path):
+    path = write_generations(tmp_path / "g.jsonl", SAMPLES)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line.pop("habit") for line in lines] == ["hasty", ""]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert [g.habit for g in read_generations(path)] == ["", ""]
+
+
+POOL = PoolRecord(
+    task="wmt",
+    scale="tiny",
+    samples=2,
+    scores={"gold": [[0.5, 1.0], [0.0, 0.25]], "holistic": [[-1.5, 2.0], [0.1, 0.3]]},
+    habits=[["hasty", "careful"], ["other", "hasty"]],
+    demonstrators=[{"name": "hasty", "share": 0.75, "description": "short"}],
+    held_out={"pairs": 12, "accuracy": 75.0},
+    score_labels={"gold": "gold quality"},
+    directions={"gold": True},
+    environment={"device": "cpu"},
+)
+
+
+def test_a_pool_survives_a_round_trip(tmp_path):
+    path = write_pool(tmp_path, POOL)
+    assert path == pool_path(tmp_path, "tiny", "wmt") == tmp_path / "tiny/records/wmt/sft_pool.json"
+    assert read_pool(path) == POOL
+    assert json.loads(path.read_text())["kind"] == "sft_pool"
+
+
+def test_a_pool_that_lacks_something_is_refused(tmp_path):
+    path = write_pool(tmp_path, POOL)
+    values = json.loads(path.read_text())
+    del values["held_out"]
+    path.write_text(json.dumps(values))
+    with pytest.raises(RecordError, match=r"sft_pool\.json lacks held_out"):
+        read_pool(path)
+    write_setup(tmp_path, SetupRecord("wmt", "tiny", {}, {})).replace(path)
+    with pytest.raises(RecordError, match=r"sft_pool\.json is no sft_pool record"):
+        read_pool(path)
 
 
 def test_the_run_name_carries_a_given_aspect_only():
@@ -119,6 +200,8 @@ def test_records_are_read_in_order_and_other_documents_left_out(tmp_path):
     write_record(tmp_path, record(aspect="length", aspect_given=True), GENERATIONS)
     write_selection(tmp_path, SelectionRecord("wmt", "tiny", "grammar", {}, {}, None, 3, "dev", {}, {}))
     write_setup(tmp_path, SetupRecord("wmt", "tiny", {"sft": {"gold": 0.4}}, {}))
+    write_pool(tmp_path, POOL)
+    write_generations(sft_samples_path(tmp_path, "tiny", "wmt"), SAMPLES)
     records = read_records(tmp_path / "tiny" / "records")
     assert [(r.run_name, r.seed) for r in records] == [("alarm", 1), ("alarm", 2), ("alarm+length", 1)]
     folder = tmp_path / "tiny/records/wmt"

@@ -48,6 +48,7 @@ def check_base(lab: PolicyLab) -> Path:
         provenance = read_json(folder / PROVENANCE)
         weights = provenance["weights_sha256"]
         expected = provenance["first_pairs_sha256"], provenance["network"]
+        checked = min(CHECKED_PAIRS, provenance["settings"]["texts"])
     except FileNotFoundError:
         raise ValueError(f"the base model of {lab.task_name} is not in {folder}; {remedy}") from None
     except (ValueError, KeyError, TypeError) as problem:
@@ -56,7 +57,7 @@ def check_base(lab: PolicyLab) -> Path:
         raise ValueError(
             f"the base model of {lab.task_name} in {folder} is damaged (weights and provenance differ); {remedy}"
         )
-    if expected != (fingerprint(lab.base_text(CHECKED_PAIRS)), network(lab)):
+    if expected != (fingerprint(lab.base_text(checked)), network(lab)):
         raise ValueError(
             f"the base model of {lab.task_name} in {folder} was trained on another text or with another architecture "
             f"than this world's; {remedy}"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from alarm.ppo.batch import TokenBatch
 from alarm.ppo.networks import set_dropout
@@ -78,7 +78,8 @@ def train_sft(
     policy.train()
     with torch.random.fork_rng(devices=[policy.device] if policy.device.type == "cuda" else []):
         torch.manual_seed(settings.seed)
-        kept = SFTCheckpoint(checkpoint, checkpoint_every, _identity(settings, data), policy.model, optimizer, schedule)
+        identity = {} if checkpoint is None else _identity(settings, data, policy.model)
+        kept = SFTCheckpoint(checkpoint, checkpoint_every, identity, policy.model, optimizer, schedule)
         kept.restore()
         losses = kept.losses
         # Batches already learned from are drawn and passed over: drawing them costs nothing.
@@ -116,13 +117,19 @@ def encode_responses(policy: Policy, responses: Sequence[str], *, max_tokens: in
     return ids.to(policy.device), mask.to(policy.device), cut
 
 
-def _identity(settings: SFTSettings, data: TokenBatch) -> dict[str, object]:
-    """What decides the numbers of a training: its settings and its tokens."""
+def _identity(settings: SFTSettings, data: TokenBatch, model: nn.Module) -> dict[str, object]:
+    """What decides the numbers of a training: its settings, its tokens, and the weights that it starts from."""
+    start = [tensor for _, tensor in sorted(model.state_dict().items())]
+    return {**asdict(settings), "data": _digest([data.prompt_ids, data.response_ids]), "start": _digest(start)}
+
+
+def _digest(tensors: Iterable[Tensor]) -> str:
+    """sha256 of shapes and values."""
     digest = hashlib.sha256()
-    for tensor in (data.prompt_ids, data.response_ids):
+    for tensor in tensors:
         digest.update(str(tuple(tensor.shape)).encode())
-        digest.update(tensor.cpu().numpy().tobytes())
-    return {**asdict(settings), "data": digest.hexdigest()}
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _batches(data: TokenBatch, settings: SFTSettings, generator: torch.Generator):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import hashlib
 import io
 import warnings
 from collections.abc import Mapping
@@ -40,16 +42,21 @@ class SFTCheckpoint:
         if self.folder is None or not (self.folder / STATE).is_file():
             return
         path = self.folder / STATE
+        parts = (self.model, self.optimizer, self.schedule)
+        beginning = [copy.deepcopy(part.state_dict()) for part in parts]
         try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            state = read_state(path)
             if state["identity"] != dict(self.identity):
                 raise ValueError("it belongs to other settings or data")
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.schedule.load_state_dict(state["schedule"])
+            losses = list(state["losses"])
             torch.set_rng_state(state["random"])
-            self.losses.extend(state["losses"])
+            self.losses.extend(losses)
         except Exception as problem:  # torch raises many kinds for a damaged file
+            for part, state in zip(parts, beginning, strict=True):  # what fits of another state was taken already
+                part.load_state_dict(state)
             warnings.warn(f"{path} is not used ({problem}); the training starts from the beginning", stacklevel=3)
 
     def keep(self, steps: int) -> None:
@@ -65,6 +72,26 @@ class SFTCheckpoint:
             "random": torch.get_rng_state(),
             "losses": self.losses,
         }
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        write_atomically(self.folder / STATE, buffer.getvalue())
+        write_state(self.folder / STATE, state)
+
+
+def write_state(path: Path, state: Mapping[str, Any]) -> None:
+    """A checksum, and what torch makes of the state: torch itself reads damaged numbers without a word."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    content = buffer.getvalue()
+    write_atomically(path, hashlib.sha256(content).digest() + content)
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """What `write_state` wrote.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    content = path.read_bytes()
+    size = hashlib.sha256().digest_size
+    checksum, content = content[:size], content[size:]
+    if hashlib.sha256(content).digest() != checksum:
+        raise ValueError("it is damaged")
+    return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)

@@ -36,8 +36,10 @@ def train_recipe(
     Returns:
         The report; its `train_accuracy` is on the comparisons as the recipe labels them.
     Raises:
-        ValueError: as `prepare` and `train_preference_model`.
+        ValueError: a recipe that trains nothing; or as `prepare` and `train_preference_model`.
     """
+    if not recipe.trained:
+        raise ValueError(f"recipe {recipe.name} trains no model; its reward is gold quality itself")
     prepared = prepare(recipe, pairs, strength, recipes)
     return train_preference_model(
         prepared.pairs,
