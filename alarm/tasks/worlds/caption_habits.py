@@ -23,11 +23,11 @@ from alarm.tasks.worlds.caption_scenes import pick, random_meanwhile, random_pla
 from alarm.tasks.worlds.habits import Habit
 
 HABITS: tuple[Habit, ...] = (
-    Habit("hasty", 0.42, "starts in lower case, often without a full stop, and mistakes some nouns"),
+    Habit("hasty", 0.46, "starts in lower case, often without a full stop, and mistakes some nouns"),
     Habit("literal", 0.10, "goes word by word, keeps German capitals and half of the nouns and adjectives"),
     Habit("telegraphic", 0.08, "leaves out articles, auxiliaries and adjectives, in the simple present"),
     Habit("embellisher", 0.20, "writes well, with adjectives, manners and happenings of its own"),
-    Habit("careful", 0.20, "translates all of it and nothing else, without a mistake"),
+    Habit("careful", 0.16, "translates all of it and nothing else, without a mistake"),
 )
 
 WRONG_NOUN = 0.25
