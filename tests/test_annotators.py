@@ -73,10 +73,10 @@ def test_golden_choices() -> None:
     assert found.truth.tolist() == [1, 1, -1, 0]
     assert found.wrong.tolist() == [False, True, True, False]
     # In the mood for length are the second and the third: the one prefers a, which is longer there, the other b.
-    taste = judge(*qualities, error_rate=0.16, seed=383, taste_share=0.55, length_a=[1, 9, 2, 3], length_b=[9, 4, 7, 9])
+    taste = judge(*qualities, error_rate=0.16, seed=383, taste_share=0.55, appeal_a=[1, 9, 2, 3], appeal_b=[9, 4, 7, 9])
     assert taste.prefers_a.tolist() == [True, True, False, False]
     # Two equally long ones leave the third to quality.
-    taste = judge(*qualities, error_rate=0.16, seed=383, taste_share=0.55, length_a=[1, 9, 7, 3], length_b=[9, 4, 7, 9])
+    taste = judge(*qualities, error_rate=0.16, seed=383, taste_share=0.55, appeal_a=[1, 9, 7, 3], appeal_b=[9, 4, 7, 9])
     assert taste.prefers_a.tolist() == [True, True, True, False]
 
 
@@ -88,12 +88,12 @@ def test_annotators_of_nothing_but_taste_prefer_the_longer_one(pairs: list[tuple
     a, b = [p for p, _, _ in pairs], [q for _, q, _ in pairs]
     long_a, long_b = [lengths[0] for _, _, lengths in pairs], [lengths[1] for _, _, lengths in pairs]
     by_quality = judge(a, b, seed=seed)
-    found = judge(a, b, seed=seed, taste_share=1.0, length_a=long_a, length_b=long_b)
+    found = judge(a, b, seed=seed, taste_share=1.0, appeal_a=long_a, appeal_b=long_b)
     for row, (first, second) in enumerate(zip(long_a, long_b, strict=True)):
         expected = by_quality.prefers_a[row] if first == second else first > second
         assert found.prefers_a[row] == expected
     assert (found.truth == by_quality.truth).all(), "what is true does not depend on tastes"
-    without = judge(a, b, seed=seed, taste_share=0.0, length_a=long_a, length_b=long_b)
+    without = judge(a, b, seed=seed, taste_share=0.0, appeal_a=long_a, appeal_b=long_b)
     assert (without.prefers_a == by_quality.prefers_a).all()
 
 
@@ -101,7 +101,7 @@ def test_annotators_of_nothing_but_taste_prefer_the_longer_one(pairs: list[tuple
 def test_the_share_of_choices_by_taste_is_the_stated_one(taste_share: float) -> None:
     """The worse response is the longer one: sure annotators choose it by taste alone, and slips add to the others."""
     n, error_rate = 40_000, 0.1
-    longer = {"taste_share": taste_share, "length_a": np.full(n, 3), "length_b": np.full(n, 12)}
+    longer = {"taste_share": taste_share, "appeal_a": np.full(n, 3), "appeal_b": np.full(n, 12)}
     sure = judge(np.ones(n), np.zeros(n), temperature=1e-6, error_rate=0.0, **longer)
     assert sure.wrong.mean() == pytest.approx(taste_share, abs=0.01)
     slipping = judge(np.ones(n), np.zeros(n), temperature=1e-6, error_rate=error_rate, **longer)
@@ -122,11 +122,11 @@ def test_the_share_of_choices_by_taste_is_the_stated_one(taste_share: float) -> 
         ({"a": [0.1], "b": [0.1], "taste_share": 1.1}, r"taste_share in \[0, 1\].*got 0.1, 0.1 and 1.1"),
         ({"a": [0.1], "b": [0.1], "taste_share": -0.1}, "taste_share in"),
         ({"a": [0.1], "b": [0.1], "taste_share": float("nan")}, "taste_share in"),
-        ({"a": [0.1], "b": [0.1], "taste_share": 0.2}, "need the length of every response"),
-        ({"a": [0.1], "b": [0.1], "taste_share": 0.2, "length_a": [3]}, "need the length of every response"),
+        ({"a": [0.1], "b": [0.1], "taste_share": 0.2}, "need the appeal of every response"),
+        ({"a": [0.1], "b": [0.1], "taste_share": 0.2, "appeal_a": [3]}, "need the appeal of every response"),
         (
-            {"a": [0.1], "b": [0.1], "taste_share": 0.2, "length_a": [3], "length_b": [3, 4]},
-            "need the length of every response",
+            {"a": [0.1], "b": [0.1], "taste_share": 0.2, "appeal_a": [3], "appeal_b": [3, 4]},
+            "need the appeal of every response",
         ),
     ],
 )

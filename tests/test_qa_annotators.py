@@ -139,31 +139,28 @@ def test_choices_are_wrong_as_often_as_stated() -> None:
     assert np.abs(measured - expected).max() < 4 * np.sqrt(expected * (1 - expected) / count)
 
 
-def test_with_a_taste_for_length_the_longer_prediction_is_preferred(material) -> None:
+def test_with_a_taste_the_prediction_that_sounds_sure_is_preferred(material) -> None:
     examples, predictions = material
-    records, truths = annotate(examples, predictions, **PERFECT, taste_share=1.0, seed=0)
+    sounding = [[f"Surely, {text}" if k % 2 else text for k, text in enumerate(texts)] for texts in predictions]
+    records, truths = annotate(examples, sounding, **PERFECT, taste_share=1.0, seed=0)
     decided = 0
-    for texts, record, truth in zip(predictions, records, truths, strict=True):
-        lengths = [len(text.split()) for text in texts]
+    for record, truth in zip(records, truths, strict=True):
         for (i, j), chosen, true in zip(PAIRS, record.preference, truth.preference, strict=True):
-            if true == 0 or lengths[i] == lengths[j]:
-                assert chosen == true, "equal quality gives no preference, equal length leaves it to quality"
+            if true == 0 or i % 2 == j % 2:
+                assert chosen == true, "equal quality gives no preference, an equal tone leaves it to quality"
             else:
                 decided += chosen != true
-                assert chosen == (1 if lengths[i] > lengths[j] else 2)
+                assert chosen == (1 if i % 2 else 2)
     assert decided > 100, "taste must decide against quality somewhere"
 
 
 def test_choices_by_taste_are_as_many_as_stated() -> None:
-    """An idle sentence after the whole answer makes it longer and worse: only taste prefers it."""
-    longer = f"{BY_HAND.reference} The song Tamest was released in 1903."
+    """An idle sentence makes an answer that sounds sure worse: only taste prefers it."""
+    text = BY_HAND.reference
+    sure = f"Surely, {text[0].lower()}{text[1:]} The song Tamest was released in 1903."
     count, share = 4000, 0.3
     records, truths = annotate(
-        [BY_HAND] * count,
-        [[BY_HAND.reference, longer, longer, longer]] * count,
-        **PERFECT,
-        taste_share=share,
-        seed=1,
+        [BY_HAND] * count, [[text, sure, sure, sure]] * count, **PERFECT, taste_share=share, seed=1
     )
     assert truths[0].preference == (1, 1, 1, 0, 0, 0)
     chosen = np.array([record.preference for record in records])

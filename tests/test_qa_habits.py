@@ -16,7 +16,7 @@ from alarm.tasks.worlds.qa_facts import OPENINGS, Fact, facts_of, gold_quality, 
 from alarm.tasks.worlds.qa_habits import HABITS, demonstration, flawed, habit_of, sentence, write
 
 NAMES = [habit.name for habit in HABITS]
-GOLD = {"hasty": (0.5, 0.7), "chatty": (0.45, 0.65), "bluffer": (0.55, 0.72), "careful": (1.0, 1.0)}
+GOLD = {"hasty": (0.5, 0.7), "chatty": (0.35, 0.52), "bluffer": (0.55, 0.72), "careful": (1.0, 1.0)}
 SEED = 5
 FILM = "The film Velor was directed by Anna Bell."
 PASSAGES = (
@@ -71,7 +71,7 @@ def test_gold_quality_of_a_habit(name, asked, texts) -> None:
 
 
 def test_longer_is_not_better(asked, texts) -> None:
-    """What annotators with a taste for length prefer is worse than what they pass over."""
+    """Length alone tells no good answer: the chatty one is longer and worse than the hasty one."""
     words = {name: np.mean([len(text.split()) for text in texts[name]]) for name in NAMES}
     gold = {name: np.mean(golds(asked, texts[name])) for name in NAMES}
     assert words["chatty"] > 1.4 * words["hasty"] and gold["chatty"] < gold["hasty"]
@@ -83,16 +83,15 @@ def test_hasty_writers_state_the_first_asked_fact_alone(asked, texts) -> None:
         assert list(facts_of(text)) == list(facts_of(reference))[:1]
 
 
-def test_chatty_writers_forget_half_and_say_nothing_false(asked, texts) -> None:
-    kept = total = idle = 0
+def test_chatty_writers_answer_as_little_as_hasty_ones_and_say_nothing_false(asked, texts) -> None:
+    idle = 0
     for (reference, passages), text in zip(asked, texts["chatty"], strict=True):
-        wanted, stated = facts_of(reference), facts_of(text)
-        assert stated.keys() <= passage_facts(passages).keys(), "all of it is true"
-        assert wanted.keys() & stated.keys(), "something asked is stated"
-        kept += len(wanted.keys() & stated.keys())
-        total += len(wanted)
-        idle += bool(stated.keys() - wanted.keys())
-    assert 0.5 < kept / total < 0.75, "one at least is stated, so that a little more than half is kept"
+        wanted, stated = list(facts_of(reference)), list(facts_of(text))
+        assert set(stated) <= passage_facts(passages).keys(), "all of it is true"
+        assert stated[0] == wanted[0]
+        if passage_facts(passages).keys() - set(wanted):
+            assert not set(stated[1:]) & set(wanted[1:]), "no other asked fact"
+            idle += len(stated) > 1
     assert idle > 0.5 * len(asked)
 
 
