@@ -44,6 +44,8 @@ class RewardInputs:
     """[B] each, reference level of every one of these properties for the response's prompt, in the same units."""
 
 
+SHARED_SETTINGS = ("train_prompts", "responses_per_prompt", "max_prompt_tokens", "max_new_tokens")
+"""Settings of PPO that all runs of a task share: prompts, reference levels and evaluation depend on them."""
 PROPERTIES = ("none", "holistic", "all")
 """What a method may ask for: no property rewards, the holistic one, or it and every `Task.properties`."""
 
@@ -66,7 +68,7 @@ class Method:
     properties: str = "none"
     """Which property rewards and reference levels `compose` reads, one of `PROPERTIES`."""
     ppo: Mapping[str, Any] = field(default_factory=dict)
-    """Settings of PPO (`alarm.settings.PPOSettings`) that differ from the preset's, by name."""
+    """Settings of PPO (`alarm.settings.PPOSettings`) that differ from the preset's, by name; not `SHARED_SETTINGS`."""
     released_defects: bool = False
     """Reproduce the released code's score placement and loss mask (see `alarm.ppo.released`)."""
 
@@ -83,7 +85,7 @@ def register_method(method: Method) -> Method:
     RECIPES[method.recipe]
     if method.properties not in PROPERTIES:
         raise ValueError(unknown_name("choice of properties", method.properties, PROPERTIES))
-    known = [each.name for each in fields(PPOSettings)]
+    known = [each.name for each in fields(PPOSettings) if each.name not in SHARED_SETTINGS]
     for name in method.ppo:
         if name not in known:
             raise ValueError(unknown_name(f"PPO setting of method {method.name}", name, known))

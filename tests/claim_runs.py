@@ -47,6 +47,8 @@ SAMPLED_GOLD = {
     "holistic_low_kl": 0.35,
 }
 """Mean gold of sampled responses by method; 0.1 are 10 points."""
+GREEDY_GOLD = {"holistic_only": 0.8, "holistic_low_kl": 0.6}
+"""Mean gold of the greedy responses of what over-optimisation compares; all other methods' are alike."""
 PROXY = {"holistic_low_kl": 2.0, "log_sigmoid": 0.6}
 """Mean holistic reward of sampled responses, z; 1 for the others, 0 for the SFT policy."""
 PROMPTS = 60
@@ -73,6 +75,8 @@ def write_claims(
                 method, _, aspect = name.partition("+")
                 record = _uneven(extended(run(task, method, seed, aspect=aspect or None)))
                 greedy = generations(task, 0.3, seed, PROMPTS, parts)
+                if name in GREEDY_GOLD:
+                    greedy = samples(task, name, seed, GREEDY_GOLD[name], noise)
                 write_record(results, record, greedy, samples(task, name, seed, gold_of(name, seed), noise))
         write_shared(results, task, parts=parts)
         write_generations(sft_samples_path(results, "tiny", task), samples(task, "sft", 0, SFT_GOLD, noise, proxy=0.0))

@@ -75,7 +75,7 @@ def found(results) -> TaskFindings:
         ("alarm_holistic", 10, HOLDS),
         ("alarm_sum", -5, OPPOSITE),
         ("selection", 2, HOLDS),
-        ("over_optimisation", 15, HOLDS),
+        ("over_optimisation", 20, HOLDS),
         ("oracle", 25, HOLDS),
     ],
 )

@@ -118,7 +118,7 @@ def without_recipes(specs: Iterable[RunSpec], ready_made: Mapping[str, str], *, 
     kept = []
     for spec in specs:
         recipe = method_named(spec.method).recipe
-        if spec.task in ready_made and recipe != "plain":
+        if spec.task in ready_made and recipe != "plain" and RECIPES[recipe].trained:
             if named:
                 check_recipe(recipe, ready_made[spec.task])
         else:
