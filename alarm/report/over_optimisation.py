@@ -11,6 +11,7 @@ from alarm.evaluation.best_of_k import best_of_k_kl, best_of_k_weights
 from alarm.report.best_of_k_blocks import values_at
 from alarm.report.gold_over_kl import POINTS, of_one_length, pooled
 from alarm.report.gold_table import start_of_training
+from alarm.report.meta_rounds import sft_golds
 from alarm.report.runs import TaskRuns
 from alarm.report.win_tables import GOLD
 
@@ -35,6 +36,16 @@ class PPOCurve:
     def peak(self) -> int:
         """The point with the highest gold on average over seeds; 0 where it never rises."""
         return int(np.argmax(self.gold.mean(axis=0)))
+
+
+@dataclass(frozen=True)
+class GreedyCurve:
+    """Gold of greedy dev responses at a method's evaluations, gained over the SFT policy's, in sd of its samples."""
+
+    kl: NDArray
+    """[S, E], nats per response, of the iteration before the evaluation."""
+    gold: NDArray
+    """[S, E]"""
 
 
 @dataclass(frozen=True)
@@ -71,6 +82,23 @@ def ppo_curve(runs: TaskRuns, method: str) -> PPOCurve | None:
     origin = np.zeros((len(kl), 1))
     used = tuple(seed for seed, curve in seeds.items() if any(curve is other for other in kept))
     return PPOCurve(*(np.hstack([origin, values]) for values in (kl, *gains)), used)
+
+
+def greedy_curve(runs: TaskRuns, method: str) -> GreedyCurve | None:
+    """Greedy dev gold during training: a policy that only becomes surer gains in sampled gold, and not in this.
+
+    None where no run recorded it, or that of the SFT policy is unknown.
+    """
+    start, sd = sft_golds(runs), sft_sd(runs, GOLD)
+    rows = [
+        [(row["kl"], row["dev_gold"]) for row in record.history if row.get("dev_gold") is not None]
+        for _, record in sorted(runs.finished.get(method, {}).items())
+    ]
+    kept = of_one_length([np.array(points, dtype=np.float64).T for points in rows if points])
+    if not kept or start is None or not sd:
+        return None
+    kl, gold = np.stack(kept, axis=1)
+    return GreedyCurve(kl, (gold - start.mean()) / sd)
 
 
 def best_of_k_curve(runs: TaskRuns) -> BestOfKCurve | None:

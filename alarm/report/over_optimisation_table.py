@@ -9,7 +9,15 @@ from alarm.evaluation.win_rates import Spread, spread
 from alarm.report.captions import origin
 from alarm.report.comparisons import correct, no_responses
 from alarm.report.gold_over_kl import POINTS
-from alarm.report.over_optimisation import METHODS, BestOfKCurve, PPOCurve, best_of_k_curve, ppo_curve
+from alarm.report.over_optimisation import (
+    METHODS,
+    BestOfKCurve,
+    GreedyCurve,
+    PPOCurve,
+    best_of_k_curve,
+    greedy_curve,
+    ppo_curve,
+)
 from alarm.report.runs import TaskRuns, mixtures
 from alarm.report.studies import paired_by_seed
 from alarm.report.tables import Block, Cell, Table
@@ -24,6 +32,8 @@ COLUMNS = {
     "end_gold": "gold at the end",
     "end_proxy": "proxy at the end",
     "change": "gold, end minus peak",
+    "greedy_best": "greedy dev gold, best on the way",
+    "greedy_end": "greedy dev gold at the end",
 }
 
 
@@ -37,6 +47,7 @@ def over_optimisation_table(runs: TaskRuns) -> Table | None:
     for method, curve in curves.items():
         absent = "KL and gold during training" if runs.finished.get(method) else no_responses(runs, [method])
         found = _ppo_cells(curve) if curve else {"peak_kl": Cell(missing=absent)}
+        found |= _greedy_cells(greedy_curve(runs, method))
         cells |= {(method, column): cell for column, cell in found.items()}
     found = _best_of_k_cells(chosen) if chosen else {"peak_kl": Cell(missing="best-of-k, or the SFT policy's spread")}
     cells |= {(BEST_OF_K, column): cell for column, cell in found.items()}
@@ -51,6 +62,8 @@ def over_optimisation_table(runs: TaskRuns) -> Table | None:
             "is the point with the highest gold on average over seeds. It is chosen on the same runs, which makes a "
             "fall after it look a little larger. Mean ± sd over n seeds (sample sd); brackets: 95 % interval by "
             "Student's t over seeds; bold: p < 0.05 after Holm's correction over this table.",
+            "Greedy: gold of greedy dev responses at the evaluations during training, in the same units. A policy that "
+            "only becomes surer gains in sampled gold, and not in this.",
             best_of_k_sentence(chosen),
             *origin(runs.scale, runs.records),
             *mixtures(runs),
@@ -80,6 +93,13 @@ def _ppo_cells(curve: PPOCurve) -> dict[str, Cell]:
     _, estimate = paired_by_seed(ends, peaks)
     cells["change"] = Cell(_per_seed(curve.gold[:, -1] - curve.gold[:, peak]).measured, estimate)
     return cells
+
+
+def _greedy_cells(curve: GreedyCurve | None) -> dict[str, Cell]:
+    if curve is None:
+        return {}
+    best = int(np.argmax(curve.gold.mean(axis=0)))
+    return {"greedy_best": _per_seed(curve.gold[:, best]), "greedy_end": _per_seed(curve.gold[:, -1])}
 
 
 def _best_of_k_cells(curve: BestOfKCurve) -> dict[str, Cell]:
