@@ -61,7 +61,9 @@ def test_a_run_with_a_ready_made_holistic_reward(ready_made, task, tmp_path, mon
     publish_run(tmp_path, record)
     assert best_of_k(lab).selectors["holistic"]["gold"]
     facts = read_setup(setup_path(tmp_path, "tiny", task)).facts
-    cut = {"long_form_qa": len(lab.dev_samples), "wmt": 1}[task]  # of translation, one long sentence
+    texts = [sample.prompt for sample in lab.dev_samples], [sample.response for sample in lab.dev_samples]
+    cut = lab.holistic_scorer.count_cut(*texts)
+    assert cut == len(lab.dev_samples) if task == "long_form_qa" else cut < len(lab.dev_samples)
     assert facts["ready_made_models"] == {"holistic": lab.holistic_scorer.facts() | {"dev_prompts_cut": cut}}
     assert facts["ready_made_models"]["holistic"]["max_tokens"] == 190  # a quarter above 128 + 24
     assert facts["constants"]["holistic"]["std"] > 0

@@ -33,9 +33,11 @@ def test_the_mean_over_prompts_of_the_sample_deviation(copies, values, expected)
 
 
 def test_every_iteration_has_it(labs):
-    record = Run(labs("wmt"), RunSpec("wmt", "holistic_only", seed=1)).record()
-    assert all(row["reward_spread"] > 0 and row["gold_spread"] >= 0 for row in record.history)
-    assert record.history[0]["gold_spread"] > 0
+    record = Run(labs("long_form_qa"), RunSpec("long_form_qa", "holistic_only", seed=1)).record()
+    assert all(row["reward_spread"] > 0 for row in record.history)
+    assert any(row["gold_spread"] > 0 for row in record.history), (
+        "where all responses are as good as each other, it is 0"
+    )
     # A group's sample deviation is at most that of values at both ends of [0, 1], two against two.
     assert max(row["gold_spread"] for row in record.history) <= math.sqrt(1 / 3)
 
