@@ -28,7 +28,7 @@ REPORTED_SEEDS = (1, 2, 3)
 QA_REWARD = RewardSettings(holistic_weight=5.0, threshold=0.6)
 MT_REWARD = RewardSettings(holistic_weight=3.0, threshold=0.5)
 
-# A small policy trained from scratch: its value head must learn fast (at the policy's rate the critic
+# A small policy: its value head must learn fast (at the policy's rate the critic
 # explains nothing), value errors must not bend the shared trunk, and Adam's first full-size steps undo the SFT.
 FROM_SCRATCH_PPO = PPOSettings(
     epochs=2,
@@ -41,17 +41,15 @@ FROM_SCRATCH_PPO = PPOSettings(
     checkpoint_every=8,
 )
 # The base model can do the task, so all its weights learn what to do with that; responses to one prompt share an
-# encoder's pass, and what they have in common is no noise. No early stop: the KL penalty holds the policy.
-TINY_PPO = PPOSettings(
+# encoder's pass, and what they have in common is no noise. No early stop: the KL penalty holds the policy. Both worlds
+# share these settings; each names its own number of iterations and epochs.
+TINY_PPO = replace(
+    FROM_SCRATCH_PPO,
     train_prompts=1000,
     responses_per_prompt=8,
     batch_size=128,
     mini_batch_size=128,
-    epochs=2,
     learning_rate=3e-4,
-    value_learning_rate=1e-2,
-    value_weight=0.01,
-    value_clip_range=100.0,
     warmup_iterations=1,
     initial_kl_coef=0.1,
     early_stop_kl=1e9,

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 SCALES = {
-    "tiny": "generated worlds, models trained from scratch in seconds; no network, no GPU",
+    "tiny": "generated worlds, small models from a shipped base; no network, no GPU",
     "small": "real text from disk (Multi30k for wmt), models trained from scratch; patient CPU or one GPU",
     "paper": "the papers' models and data; needs hub access and a GPU",
 }
