@@ -1,4 +1,4 @@
-"""The holistic reward with hardly any KL penalty, so that it is over-optimised (after Gao et al., arXiv:2210.10760)."""
+"""The holistic reward with hardly any KL penalty, to show over-optimisation (after Gao et al., arXiv:2210.10760)."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ METHOD = register_method(
     replace(
         holistic_only.METHOD,
         name="holistic_low_kl",
-        description="the holistic reward with so low a KL coefficient that it is over-optimised",
+        description="the holistic reward with hardly any KL penalty, to show over-optimisation",
         ppo={"initial_kl_coef": 0.001, "learning_rate": 1e-3, "iterations": 60},
     )
 )

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from alarm.experiment.base import CHECKED_PAIRS, PROVENANCE, WEIGHTS, check_base, fingerprint, pretrain
+from alarm.experiment.base import CHECKED_PAIRS, PROVENANCE, TOKENIZER, WEIGHTS, check_base, fingerprint, pretrain
 from alarm.experiment.lab import lab_class
 from alarm.files import sha256_of
 from alarm.presets import TASK_NAMES, preset
@@ -86,6 +86,12 @@ def test_a_base_that_is_missing_damaged_or_of_another_text_is_named_with_its_com
     content[-1] ^= 1
     weights.write_bytes(content)
     with pytest.raises(ValueError, match=f"is damaged .*{remedy}"):
+        check_base(lab)
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    tokenizer = lab.base_folder / TOKENIZER
+    tokenizer.write_text(tokenizer.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=f"is damaged .tokenizer.json and .*{remedy}"):
         check_base(lab)
     (lab.base_folder / PROVENANCE).write_text("{", encoding="utf-8")
     with pytest.raises(ValueError, match=f"provenance.json is damaged .*{remedy}"):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from alarm.experiment.policy_lab import PolicyLab
 
 PROVENANCE, WEIGHTS, CHECKPOINT = "provenance.json", "model.safetensors", "checkpoint"
+TOKENIZER = "tokenizer.json"
 CHECKED_PAIRS = 500
 """Of the text, how many pairs are written again to see whether a stored base still fits its world."""
 CHECKPOINT_EVERY = 250
@@ -46,17 +47,18 @@ def check_base(lab: PolicyLab) -> Path:
     folder, remedy = lab.base_folder, f"make it with `{command(lab)}`"
     try:
         provenance = read_json(folder / PROVENANCE)
-        weights = provenance["weights_sha256"]
+        checksums = {WEIGHTS: provenance["weights_sha256"], TOKENIZER: provenance["tokenizer_sha256"]}
         expected = provenance["first_pairs_sha256"], provenance["network"]
         checked = min(CHECKED_PAIRS, provenance["settings"]["texts"])
     except FileNotFoundError:
         raise ValueError(f"the base model of {lab.task_name} is not in {folder}; {remedy}") from None
     except (ValueError, KeyError, TypeError) as problem:
         raise ValueError(f"{folder / PROVENANCE} is damaged ({problem}); {remedy}") from None
-    if not (folder / WEIGHTS).is_file() or sha256_of(folder / WEIGHTS) != weights:
-        raise ValueError(
-            f"the base model of {lab.task_name} in {folder} is damaged (weights and provenance differ); {remedy}"
-        )
+    for name, checksum in checksums.items():
+        if not (folder / name).is_file() or sha256_of(folder / name) != checksum:
+            raise ValueError(
+                f"the base model of {lab.task_name} in {folder} is damaged ({name} and {PROVENANCE} differ); {remedy}"
+            )
     if expected != (fingerprint(lab.base_text(checked)), network(lab)):
         raise ValueError(
             f"the base model of {lab.task_name} in {folder} was trained on another text or with another architecture "
@@ -141,6 +143,7 @@ def pretrain(
         "seconds": round(time.perf_counter() - started, 1),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "weights_sha256": sha256_of(folder / WEIGHTS),
+        "tokenizer_sha256": sha256_of(folder / TOKENIZER),
     }
     write_json(folder / PROVENANCE, provenance)
     shutil.rmtree(work)

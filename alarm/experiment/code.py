@@ -24,6 +24,7 @@ POLICY_CODE = (
             "prompts",
             "rollout",
             "sft",
+            "sft_checkpoint",
             "tokenizer",
             "trunks",
         )

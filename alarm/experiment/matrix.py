@@ -56,9 +56,9 @@ def run_matrix(
     """All runs of a scale, or those of the given tasks, methods, aspects, recipes and seeds.
 
     Without `methods`, every registered method runs with the selected aspect; at scale `paper`, where a run takes hours,
-    just `PAPER_SCALE_METHODS` and `own_methods`, a user's own. Where nothing is restricted and `full` is asked for,
-    ALaRM also runs with each of the task's aspects in turn (Table 5; not at `paper`), and `GRID_METHODS` meet all of
-    `GRID_RECIPES` with the first `grid_seeds` seeds. With `aspects` or `recipes`, the chosen methods run with just
+    just `PAPER_SCALE_METHODS` and `own_methods`, a user's own. Where nothing is restricted, `full` adds ALaRM
+    with each of the task's aspects in turn (Table 5; not at `paper`), and `GRID_METHODS` meet all of `GRID_RECIPES`
+    with the first `grid_seeds` seeds. With `aspects` or `recipes`, the chosen methods run with just
     these; with `recipes` and without `methods`, all whose own recipe is plain.
 
     A name or seed that is given twice runs once.
